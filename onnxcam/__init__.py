@@ -1,0 +1,52 @@
+"""Where did the model look? Answered for any ONNX vision model, by one ONNX file that runs anywhere.
+
+Names are loaded when they are used: `onnxcam.Explainer` brings in the run half only, without the `onnx` package.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from onnxcam.api import convert, explain, gradient, layers
+    from onnxcam.assembly import ExplainGraph
+    from onnxcam.engine import Explainer
+    from onnxcam.errors import OnnxCamError
+    from onnxcam.explanation import Explanation
+    from onnxcam.layer import Layer
+    from onnxcam.methods import Method
+
+__version__ = "0.1.0"
+__all__ = [
+    "ExplainGraph",
+    "Explainer",
+    "Explanation",
+    "Layer",
+    "Method",
+    "OnnxCamError",
+    "convert",
+    "explain",
+    "gradient",
+    "layers",
+]
+_HOMES = {
+    "ExplainGraph": "assembly",
+    "Explainer": "engine",
+    "Explanation": "explanation",
+    "Layer": "layer",
+    "Method": "methods",
+    "OnnxCamError": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'onnxcam' has no attribute {name!r}")
+    found = getattr(import_module(f"onnxcam.{_HOMES.get(name, 'api')}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted((*globals(), *__all__))
