@@ -1,0 +1,26 @@
+"""Models as values and nodes: the only package of onnxcam that builds ONNX protobuf."""
+
+from onnxcam.graph.folding import drop_unused
+from onnxcam.graph.loading import LoadedModel, load
+from onnxcam.graph.replay import between, descendants, replay
+from onnxcam.graph.sealing import check, write_metadata
+from onnxcam.graph.tape import Array, Dim, Node, Operand, Tape, Value
+from onnxcam.graph.writing import write
+
+__all__ = [
+    "Array",
+    "Dim",
+    "LoadedModel",
+    "Node",
+    "Operand",
+    "Tape",
+    "Value",
+    "between",
+    "check",
+    "descendants",
+    "drop_unused",
+    "load",
+    "replay",
+    "write",
+    "write_metadata",
+]

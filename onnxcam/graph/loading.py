@@ -1,0 +1,46 @@
+"""Any model file as the rest of onnxcam wants it: opset 18, shapes folded, the batch open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnx import ModelProto
+
+from onnxcam.graph.batch import open_batch
+from onnxcam.graph.files import Source, read
+from onnxcam.graph.folding import drop_unused, fold_constants
+from onnxcam.graph.opset import to_opset_18
+from onnxcam.graph.strides import straighten
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to be differentiated.
+
+    Attributes:
+        proto: at opset 18, our own copy.
+        source: the file it came from.
+        batch_reason: why it takes one image at a time only; "" when it takes any number.
+    """
+
+    proto: ModelProto
+    source: Source
+    batch_reason: str
+
+
+def load(source: str | Path | bytes | ModelProto) -> LoadedModel:
+    """The model, whatever opset and layout of files it came in; a ModelProto given is left as it is.
+
+    Raises:
+        OnnxCamError: what `read` and `to_opset_18` raise.
+    """
+    model, origin = read(source)
+    to_opset_18(model)
+    drop_unused(model)
+    fold_constants(model)
+    straighten(model)
+    reason = open_batch(model)
+    fold_constants(model)
+    drop_unused(model)
+    return LoadedModel(model, origin, reason)

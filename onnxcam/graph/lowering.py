@@ -1,0 +1,207 @@
+"""Adapters from the opsets after 18, one for each op and the opset in which it came or changed.
+
+Ops that came with a body of simpler ones and have no adapter here are expanded through it (expansion.py).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto
+from onnx.helper import tensor_dtype_to_np_dtype
+
+from onnxcam.graph.adapters import Draft, Scope, give, lowers, refuse, source, take
+
+# New attributes and inputs that matter only for types or forms which are refused or expanded elsewhere.
+COMPATIBLE = frozenset({("Attention", 24), ("Attention", 25)})
+# Ops that came after 18 with no body and no equal in 18: they are refused by name.
+WITHOUT_EQUAL = frozenset(
+    {
+        "BitCast",
+        "CumProd",
+        "DeformConv",
+        "ImageDecoder",
+        "RegexFullMatch",
+        "StringConcat",
+        "StringSplit",
+        "TensorScatter",
+    }
+)
+
+
+@lowers("AffineGrid", 20)
+def affine_grid_20(node: NodeProto, scope: Scope) -> list[NodeProto]:
+    """The points of the output, (…, y, x) order reversed and a 1 behind, times theta; its body in ONNX does not run."""
+    size = scope.array(node.input[1])
+    if size is None:
+        raise refuse(node, scope, "the size of its grid is computed")
+    draft, theta, kind = Draft(node, scope), node.input[0], scope.element_type(node.input[0]) or TensorProto.FLOAT
+    is_aligned = bool(take(node, "align_corners", 0))
+    sides = [_positions(int(n), is_aligned=is_aligned) for n in size[2:]]
+    points = np.stack([*np.meshgrid(*sides, indexing="ij")[::-1], np.ones(size[2:])], axis=-1)
+    rows = points.reshape(-1, points.shape[-1]).astype(tensor_dtype_to_np_dtype(kind))
+    turned = draft("Transpose", [theta], perm=[0, 2, 1])
+    moved = draft("MatMul", [scope.constant(rows, f"{draft.stem}/points"), turned])
+    return draft.ends("Reshape", [moved, draft.ints(0, *size[2:].tolist(), len(sides))])
+
+
+def _positions(count: int, *, is_aligned: bool) -> NDArray[np.float64]:
+    """Where pixels lie between −1 and 1: their centres, or with the outer ones at the ends."""
+    if is_aligned:
+        return np.linspace(-1, 1, count) if count > 1 else np.array([-1.0])
+    return (2 * np.arange(count) + 1) / count - 1
+
+
+@lowers("AveragePool", 19)
+def average_pool_19(node: NodeProto, scope: Scope) -> list[NodeProto]:
+    """Windows with gaps came."""
+    if any(step != 1 for step in take(node, "dilations", [])):
+        raise refuse(node, scope, "its windows have gaps (dilations), which came with opset 19")
+    return [node]
+
+
+@lowers("Cast", 19)
+@lowers("CastLike", 19)
+def cast_19(node: NodeProto, _: Scope) -> list[NodeProto]:
+    """How to saturate came, for 8-bit floats, which 18 does not have."""
+    take(node, "saturate")
+    return [node]
+
+
+@lowers("Cast", 24)
+@lowers("CastLike", 24)
+def cast_24(node: NodeProto, _: Scope) -> list[NodeProto]:
+    """How to round came, for 8-bit floats, which 18 does not have."""
+    take(node, "round_mode")
+    return [node]
+
+
+@lowers("DFT", 20)
+def dft_20(node: NodeProto, scope: Scope) -> list[NodeProto]:
+    """The axis became an input, the last but one by default."""
+    axis = scope.array(source(node, 2)) if source(node, 2) else np.array(-2)
+    if axis is None:
+        raise refuse(node, scope, "its axis is computed")
+    del node.input[2:]
+    give(node, "axis", int(axis))
+    return [node]
+
+
+@lowers("Gelu", 20)
+def gelu_20(node: NodeProto, scope: Scope) -> list[NodeProto]:
+    """x·Φ(x), in the two forms that ONNX Runtime knows and joins again."""
+    draft, x = Draft(node, scope), node.input[0]
+    if take(node, "approximate", "none") == "tanh":
+        cube = draft("Mul", [draft.number(0.044715, x), draft("Pow", [x, draft.number(3.0, x)])])
+        slope = draft("Mul", [draft.number(math.sqrt(2 / math.pi), x), draft("Add", [x, cube])])
+        gate = draft("Add", [draft("Tanh", [slope]), draft.number(1.0, x)])
+        return draft.ends("Mul", [draft("Mul", [x, draft.number(0.5, x)]), gate])
+    error = draft("Erf", [draft("Div", [x, draft.number(math.sqrt(2), x)])])
+    gate = draft("Mul", [x, draft("Add", [error, draft.number(1.0, x)])])
+    return draft.ends("Mul", [gate, draft.number(0.5, x)])
+
+
+@lowers("GridSample", 20)
+def grid_sample_20(node: NodeProto, scope: Scope) -> list[NodeProto]:
+    """Volumes came, and with them linear for bilinear."""
+    if len(scope.shape(node.input[0]) or ()) == 5:
+        raise refuse(node, scope, "it samples volumes, which came with opset 20")
+    mode = take(node, "mode", "linear")
+    give(node, "mode", {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode))
+    return [node]
+
+
+@lowers("GroupNormalization", 21)
+def group_normalization_21(node: NodeProto, scope: Scope) -> list[NodeProto]:
+    """Scale and bias are of each channel, not of each group."""
+    draft, (x, scale, bias) = Draft(node, scope), node.input
+    groups = take(node, "num_groups")
+    kind = tensor_dtype_to_np_dtype(scope.element_type(scale) or TensorProto.FLOAT)
+    ones = scope.constant(np.ones(groups, kind), f"{draft.stem}/ones")
+    zeros = scope.constant(np.zeros(groups, kind), f"{draft.stem}/zeros")
+    normal = _by_group(draft, groups, [ones, zeros], take(node, "epsilon", 1e-5))
+    channels = draft("Concat", [draft.ints(0), draft("Shape", [scale]), draft.ints(-1)], axis=0)
+    rows = draft("Reshape", [normal, channels])
+    column = draft.ints(-1, 1)
+    scaled = draft("Mul", [rows, draft("Reshape", [scale, column])])
+    shifted = draft("Add", [scaled, draft("Reshape", [bias, column])])
+    return draft.ends("Reshape", [shifted, draft("Shape", [x])])
+
+
+@lowers("GroupNormalization", 18)
+def group_normalization_18(node: NodeProto, scope: Scope) -> list[NodeProto]:
+    """Withdrawn later, and no runtime has it: an InstanceNormalization of the groups, as exporters write it."""
+    draft, (x, scale, bias) = Draft(node, scope), node.input
+    normal = _by_group(draft, take(node, "num_groups"), [scale, bias], take(node, "epsilon", 1e-5))
+    return draft.ends("Reshape", [normal, draft("Shape", [x])])
+
+
+def _by_group(draft: Draft, groups: int, scale_and_bias: list[str], epsilon: float) -> str:
+    """(N, C, …) as (N, groups, rest), each group normalised by itself."""
+    grouped = draft("Reshape", [draft.node.input[0], draft.ints(0, groups, -1)])
+    return draft("InstanceNormalization", [grouped, *scale_and_bias], epsilon=epsilon)
+
+
+@lowers("Pad", 19)
+def pad_19(node: NodeProto, scope: Scope) -> list[NodeProto]:
+    """The mode "wrap" came: the far end of an axis is laid before it, its start behind it."""
+    if not any(a.name == "mode" and a.s == b"wrap" for a in node.attribute):
+        return [node]
+    pads, shape = scope.array(node.input[1]), scope.shape(node.input[0])
+    axes: NDArray[Any] | None = scope.array(node.input[3]) if source(node, 3) else np.arange(len(shape or ()))
+    if pads is None or axes is None or shape is None or bool((pads < 0).any()):
+        raise refuse(node, scope, "it wraps around by widths that are computed or negative")
+    draft, x = Draft(node, scope), node.input[0]
+    for axis, before, after in zip(axes, pads, pads[len(axes) :], strict=False):
+        x = _wrapped(draft, x, int(axis), before=int(before), after=int(after))
+    return draft.ends("Identity", [x])
+
+
+def _wrapped(draft: Draft, x: str, axis: int, *, before: int, after: int) -> str:
+    parts, along = [x], draft.ints(axis)
+    if before:
+        parts.insert(0, draft("Slice", [x, draft.ints(-before), draft.ints(np.iinfo(np.int64).max), along]))
+    if after:
+        parts.append(draft("Slice", [x, draft.ints(0), draft.ints(after), along]))
+    return draft("Concat", parts, axis=axis) if len(parts) > 1 else x
+
+
+@lowers("ReduceMax", 20)
+@lowers("ReduceMin", 20)
+def reduce_max_20(node: NodeProto, scope: Scope) -> list[NodeProto]:
+    """Truth values came; 18 reduces them as bytes."""
+    if scope.element_type(node.input[0]) != TensorProto.BOOL:
+        return [node]
+    draft = Draft(node, scope)
+    attributes = {name: take(node, name) for name in ("keepdims", "noop_with_empty_axes")}
+    counted = draft("Cast", [node.input[0]], to=TensorProto.UINT8)
+    reduced = draft(node.op_type, [counted, *node.input[1:]], **attributes)
+    return draft.ends("Cast", [reduced], to=TensorProto.BOOL)
+
+
+@lowers("Resize", 19)
+def resize_19(node: NodeProto, scope: Scope) -> list[NodeProto]:
+    """The placement half_pixel_symmetric came: half_pixel, where the new size is exactly size·scale."""
+    mode = take(node, "coordinate_transformation_mode", "half_pixel")
+    if mode == "half_pixel_symmetric":
+        if not source(node, 3) and not _is_exact(node, scope):
+            raise refuse(node, scope, "half_pixel_symmetric with sizes that do not divide evenly came with opset 19")
+        mode = "half_pixel"
+    give(node, "coordinate_transformation_mode", mode)
+    return [node]
+
+
+def _is_exact(node: NodeProto, scope: Scope) -> bool:
+    scales = scope.array(source(node, 2))
+    return scales is not None and bool((scales == np.round(scales)).all())
+
+
+@lowers("Swish", 24)
+def swish_24(node: NodeProto, scope: Scope) -> list[NodeProto]:
+    """x·σ(αx)."""
+    draft, x, alpha = Draft(node, scope), node.input[0], take(node, "alpha", 1.0)
+    scaled = x if alpha == 1.0 else draft("Mul", [x, draft.number(alpha, x)])
+    return draft.ends("Mul", [x, draft("Sigmoid", [scaled])])

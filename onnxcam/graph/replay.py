@@ -1,0 +1,48 @@
+"""Running a part of the graph again on other values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from onnxcam.graph.tape import Node, Tape, Value
+
+
+def replay(tape: Tape, given: Mapping[Value, Value], end: Value, outside: Callable[[Value], Value]) -> Value:
+    """What `end` would be if the `given` values were others: the nodes between them, emitted once more.
+
+    Args:
+        tape: the graph.
+        given: from values of the graph to what takes their place.
+        end: what is asked for.
+        outside: what takes the place of values that come in from beside the given ones.
+    """
+    replaced = dict(given)
+    for node in between(tape, set(given), end):
+        inputs = [None if x is None else replaced.get(x) or outside(x) for x in node.inputs]
+        outputs = tape.emit(node.op_type, inputs, node.attributes, outputs=len(node.outputs))
+        replaced.update(zip(node.outputs, outputs, strict=True))
+    return replaced[end]
+
+
+def between(tape: Tape, starts: set[Value], end: Value) -> list[Node]:
+    """The nodes that depend on the starts and that the end depends on, in order."""
+    reached, forward = set(starts), []
+    for node in tape.nodes:
+        if not reached.isdisjoint(node.inputs) and reached.isdisjoint(node.outputs):
+            reached.update(node.outputs)
+            forward.append(node)
+    needed, nodes = {end}, []
+    for node in reversed(forward):
+        if not needed.isdisjoint(node.outputs):
+            needed.update(x for x in node.inputs if x is not None)
+            nodes.append(node)
+    return nodes[::-1]
+
+
+def descendants(tape: Tape, start: Value) -> set[Value]:
+    """The value and everything that is computed from it."""
+    found = {start}
+    for node in tape.nodes:
+        if not found.isdisjoint(node.inputs):
+            found.update(node.outputs)
+    return found

@@ -1,0 +1,137 @@
+"""Models written whole or not at all; above 2 GB with the weights in one side file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+import onnx.numpy_helper
+from onnx import GraphProto, ModelProto, TensorProto
+
+from onnxcam.errors import CannotWriteFile
+from onnxcam.files import refuse_read_only
+from onnxcam.graph.files import MEMORY_BYTES, Piece, external_tensors, keep_outside, tensor_bytes
+from onnxcam.graph.walk import all_tensors
+
+ALIGN_BYTES = 4096  # ONNX Runtime maps tensors into memory that start on a page
+SMALL_BYTES = 1024  # stay in the model file: shapes and scales
+BLOCK_BYTES = 1 << 20
+
+Proto = TypeVar("Proto", ModelProto, GraphProto)
+
+
+def write(model: ModelProto, path: str | Path, *, limit: int = MEMORY_BYTES) -> None:
+    """Leaves the model at `path`: one file, or with `path`.data beside it when its tensors exceed `limit` bytes.
+
+    Raises:
+        CannotWriteFile: the folder is missing or not writable, or the disk is full; nothing is left behind.
+    """
+    path = Path(path)
+    if external_tensors(model) or sum(map(tensor_bytes, all_tensors(model))) > limit:
+        _write_split(model, path)
+        return
+    with whole(path) as file:
+        file.write(model.SerializeToString())
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that appears at `path` when the block ends well, and not at all otherwise."""
+    refuse_read_only(path)
+    temporary: Path | None = None
+    try:
+        number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        temporary = Path(name)
+        with os.fdopen(number, "wb") as file:
+            yield file
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise CannotWriteFile(str(path), error.strerror or str(error)) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The process's mask for new files, which can be read only by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _write_split(model: ModelProto, path: Path) -> None:
+    """The weights in one side file, tensor by tensor: what is in memory at a time is one tensor."""
+    beside = path.with_name(f"{path.name}.data")
+    is_new = not beside.exists()
+    try:
+        with whole(path) as file:
+            with whole(beside) as data:
+                shell = _shell(model, _appender(data, Path(beside.name)))
+            file.write(shell.SerializeToString())
+    except CannotWriteFile:
+        if is_new:
+            beside.unlink(missing_ok=True)
+        raise
+
+
+def _appender(data: BinaryIO, name: Path) -> Callable[[TensorProto], TensorProto]:
+    """Moves a tensor's bytes to the end of the side file and gives the tensor that points there."""
+
+    def append(tensor: TensorProto) -> TensorProto:
+        data.seek(-(-data.tell() // ALIGN_BYTES) * ALIGN_BYTES)
+        start = data.tell()
+        for block in _blocks(tensor):
+            data.write(block)
+        moved = TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+        if tensor.doc_string:
+            moved.doc_string = tensor.doc_string
+        keep_outside(moved, Piece(name, start, tensor_bytes(tensor)))
+        return moved
+
+    return append
+
+
+def _blocks(tensor: TensorProto) -> Iterator[bytes]:
+    if tensor.data_location != TensorProto.EXTERNAL:
+        yield tensor.raw_data or onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor)).raw_data
+        return
+    told = {entry.key: entry.value for entry in tensor.external_data}
+    left = int(told["length"])
+    with Path(told["location"]).open("rb") as file:
+        file.seek(int(told["offset"]))
+        while left and (block := file.read(min(left, BLOCK_BYTES))):
+            left -= len(block)
+            yield block
+
+
+def _shell(model: ModelProto, move: Callable[[TensorProto], TensorProto]) -> ModelProto:
+    """The model with its large tensors moved out; the given one keeps its own."""
+    shell = _without(model, "graph")
+    shell.graph.CopyFrom(_without(model.graph, "initializer"))
+    for tensor in model.graph.initializer:
+        is_inside = tensor.data_location != TensorProto.EXTERNAL and tensor_bytes(tensor) <= SMALL_BYTES
+        shell.graph.initializer.append(tensor if is_inside or tensor.data_type == TensorProto.STRING else move(tensor))
+    for tensor in all_tensors(shell):
+        if tensor.data_location == TensorProto.EXTERNAL and Path(tensor.external_data[0].value).is_absolute():
+            tensor.CopyFrom(move(tensor))
+    return shell
+
+
+def _without(proto: Proto, skipped: str) -> Proto:
+    """A copy without one field."""
+    copy = type(proto)()
+    for field, value in proto.ListFields():
+        if field.name == skipped:
+            continue
+        if hasattr(value, "extend"):
+            getattr(copy, field.name).extend(value)
+        elif hasattr(value, "CopyFrom"):
+            getattr(copy, field.name).CopyFrom(value)
+        else:
+            setattr(copy, field.name, value)
+    return copy
