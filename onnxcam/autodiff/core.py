@@ -1,0 +1,158 @@
+"""Reverse-mode differentiation of an ONNX graph, in ONNX operators.
+
+A rule says, for one op, what the cotangent of its output means for its inputs; it writes arithmetic, and the tape
+turns that into nodes. The walk does the chores: it visits only nodes that lie between what is differentiated and
+what it is differentiated by, adds up where paths meet, sums stretched axes back, and leaves out what has no
+gradient (which is absent, not zero).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from onnxcam.autodiff.broadcasting import sum_to_shape
+from onnxcam.errors import NoGradientRule
+from onnxcam.graph import Node, Tape, Value
+
+Contributions: TypeAlias = Value | Sequence[Value | None] | None
+RuleFunction: TypeAlias = Callable[[Any, Node], Contributions]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How cotangents pass backwards through one op.
+
+    Attributes:
+        function: from (cotangent of the first output, node) to the contribution to the first input, or to a
+            sequence of contributions to the first inputs, each in its input's shape before or after broadcasting.
+        takes_all: the function is given a tuple with the cotangents of all outputs, None where there is none.
+    """
+
+    function: RuleFunction
+    takes_all: bool = False
+
+
+RULES: dict[str, Rule] = {}
+# Ops through which no gradient passes: their outputs are counts, indices, truth values or steps.
+FLAT: set[str] = set()
+# Ops whose inputs are stretched to one another's shape; for all others a contribution has its input's shape.
+BROADCASTING = frozenset(
+    "Add Sub Mul Div Pow Max Min Sum Mean Mod PRelu Where Expand MatMul Gemm Clip LayerNormalization".split()
+)
+FLOATING = frozenset(("float16", "bfloat16", "float32", "float64"))
+# Quantised tensors carry gradients as if they were real numbers (straight-through).
+QUANTIZED = frozenset(("uint8", "int8"))
+
+
+def vjp(*op_types: str) -> Callable[[RuleFunction], RuleFunction]:
+    """A decorator: the function is the rule of these ops; it is given the cotangent of the first output."""
+    return lambda function: _register(op_types, Rule(function))
+
+
+def vjp_of_outputs(*op_types: str) -> Callable[[RuleFunction], RuleFunction]:
+    """A decorator: likewise for ops with several outputs; it is given a tuple of cotangents, None where absent."""
+    return lambda function: _register(op_types, Rule(function, takes_all=True))
+
+
+def no_gradient(*op_types: str) -> None:
+    """Declares that no gradient passes through these ops."""
+    for op_type in op_types:
+        _refuse_duplicate(op_type)
+        FLAT.add(op_type)
+
+
+def differentiate(
+    seeds: Mapping[Value, Value], wrt: Sequence[Value], rules: Mapping[str, Rule] = RULES
+) -> list[Value | None]:
+    """The gradient of Σ seed · value with respect to each of `wrt`; None where there is no path.
+
+    Args:
+        seeds: the cotangent of each value that is differentiated, in its shape.
+        wrt: any values of the graph, inputs, inner ones or constants; nothing below them is differentiated.
+        rules: the table to walk by.
+
+    Raises:
+        NoGradientRule: if an op on the way is not in the table.
+    """
+    tape = next(iter(seeds)).tape
+    cotangents: dict[Value, list[Value]] = {value: [seed] for value, seed in seeds.items()}
+    active = _active(tape, wrt)
+    for node in reversed(_between(tape, active, seeds)):
+        gathered = [_gather(cotangents, output) for output in node.outputs]
+        if any(gathered):
+            for value, contribution in _pull_back(node, gathered, active, rules, wrt):
+                cotangents.setdefault(value, []).append(contribution)
+    return [_gather(cotangents, value) for value in wrt]
+
+
+def _active(tape: Tape, wrt: Sequence[Value]) -> set[Value]:
+    """The values that depend differentiably on `wrt`, itself included."""
+    active = set(wrt)
+    for node in tape.nodes:
+        if node.op_type not in FLAT and not active.isdisjoint(node.inputs):
+            active.update(output for output in node.outputs if output.name and _can_carry(output))
+    return active
+
+
+def _between(tape: Tape, active: set[Value], ends: Iterable[Value]) -> list[Node]:
+    """The nodes on active paths to the ends, in the order of the tape."""
+    needed, nodes = set(ends), []
+    for node in reversed(tape.nodes):
+        if not needed.isdisjoint(node.outputs) and not active.isdisjoint(node.inputs) and node.op_type not in FLAT:
+            nodes.append(node)
+            needed.update(value for value in node.inputs if value in active)
+    return nodes[::-1]
+
+
+def _can_carry(value: Value) -> bool:
+    return value.dtype is None or value.dtype.name in FLOATING | QUANTIZED
+
+
+def _gather(cotangents: dict[Value, list[Value]], value: Value) -> Value | None:
+    """The sum of what has come in for the value; it is then that sum alone."""
+    parts = cotangents.get(value)
+    if not parts:
+        return None
+    with value.tape.named(f"gradient/{value.name}"):
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+    cotangents[value] = [total]
+    return total
+
+
+def _pull_back(
+    node: Node, gathered: Sequence[Value | None], active: set[Value], rules: Mapping[str, Rule], wrt: Sequence[Value]
+) -> Iterable[tuple[Value, Value]]:
+    """What the node's cotangents contribute to each input that wants it."""
+    rule = rules.get(node.op_type)
+    if rule is None:
+        raise NoGradientRule(node.op_type, node.name, ", ".join(value.name for value in wrt))
+    node.wanted = frozenset(index for index, value in enumerate(node.inputs) if value in active)
+    with node.tape.named(f"gradient/{node.output.name}"):
+        if not rule.takes_all and gathered[0] is None:
+            return
+        returned = rule.function(tuple(gathered) if rule.takes_all else gathered[0], node)
+        contributions = returned if isinstance(returned, list | tuple) else (returned,)
+        if len(contributions) > len(node.inputs):
+            raise ValueError(f"the rule of {node.op_type} gave {len(contributions)} for {len(node.inputs)} inputs")
+        for index, (value, contribution) in enumerate(zip(node.inputs, contributions, strict=False)):
+            if index in node.wanted and value is not None and isinstance(contribution, Value):
+                if node.op_type in BROADCASTING:
+                    contribution = sum_to_shape(contribution, value)
+                node.tape.note_shape(contribution, value)
+                yield value, contribution
+
+
+def _register(op_types: Sequence[str], rule: Rule) -> RuleFunction:
+    for op_type in op_types:
+        _refuse_duplicate(op_type)
+        RULES[op_type] = rule
+    return rule.function
+
+
+def _refuse_duplicate(op_type: str) -> None:
+    if op_type in RULES or op_type in FLAT:
+        raise ValueError(f"{op_type} has a rule already")
