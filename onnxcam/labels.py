@@ -1,0 +1,50 @@
+"""Class names from a file or from the model itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from onnxcam.errors import InvalidLabels
+
+
+def read_labels(source: str | Path | Sequence[str], classes: int | None) -> tuple[str, ...]:
+    """The names in the order of their classes.
+
+    Args:
+        source: the names; or a file: one name a line, a JSON list, or a JSON object of names or [id, name] by index.
+        classes: how many the model has, where known.
+
+    Raises:
+        InvalidLabels: if the file cannot be read as that, or their number is wrong.
+    """
+    where = str(source) if isinstance(source, str | Path) else "labels"
+    names = _from_file(Path(source)) if isinstance(source, str | Path) else tuple(source)
+    if classes is not None and len(names) != classes:
+        raise InvalidLabels(where, f"it names {len(names)} classes, but the model has {classes}")
+    return names
+
+
+def _from_file(path: Path) -> tuple[str, ...]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InvalidLabels(str(path), error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise InvalidLabels(str(path), "it is not UTF-8 text") from error
+    if text.lstrip()[:1] not in ("[", "{"):
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
+    try:
+        return _from_json(json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise InvalidLabels(str(path), f"{error}") from error
+
+
+def _from_json(data: object) -> tuple[str, ...]:
+    """["cat", …], {"0": "cat", …} or ImageNet's {"0": ["n01440764", "tench"], …}."""
+    if isinstance(data, dict):
+        data = [name for _, name in sorted(data.items(), key=lambda item: int(item[0]))]
+    if not isinstance(data, list):
+        raise TypeError("neither a list of names nor an object of names by index")
+    return tuple(str(name[-1]) if isinstance(name, list) else str(name) for name in data)

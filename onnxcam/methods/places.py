@@ -1,0 +1,33 @@
+"""The places of a feature map, (h, w), as one axis and as two."""
+
+from __future__ import annotations
+
+from onnxcam.graph import Value
+
+
+def space(value: Value) -> Value:
+    """The axes of space of (N, C, …), as a constant."""
+    return value.tape.ints(*range(2, len(value.shape or (None,) * 4)))
+
+
+def as_map(flat: Value, a: Value) -> Value:
+    """(N, 1, h·w) → (N, h, w), with the places of `a`, (N, C, h, w)."""
+    op, places = a.tape, (a.shape or (None,) * 4)[2:]
+    sizes = [n for n in places if isinstance(n, int)]
+    if len(sizes) == len(places):
+        return op.Reshape(flat, op.ints(0, *sizes))
+    return op.Reshape(flat, op.Concat(op.Shape(a, start=0, end=1), op.Shape(a, start=2), axis=0))
+
+
+def mean_over_space(g: Value) -> Value:
+    """⟨g⟩: (N, C, h, w) → (N, C, 1, 1); a gradient that was only just stretched over space is its own mean."""
+    stretched = g.producer
+    before = stretched.x if stretched is not None and stretched.op_type == "Expand" else None
+    if before is not None and _is_one_place(before, len(g.shape or ())):
+        return before
+    return g.tape.ReduceMean(g, space(g), keepdims=1)
+
+
+def _is_one_place(value: Value, rank: int) -> bool:
+    """Whether it is (N, C, 1, 1)."""
+    return value.shape is not None and len(value.shape) == rank and all(n == 1 for n in value.shape[2:])
