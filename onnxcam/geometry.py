@@ -1,0 +1,112 @@
+"""Where a photo's pixels lie in the model's input, and the way back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxcam.errors import ImageSizeMismatch
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """The photo was resized whole, and then laid on the model's input with its corner at `origin`.
+
+    Sizes are (height, width) and origins (top, left), in pixels; a negative origin is a crop, a positive one a border.
+    """
+
+    photo: tuple[int, int]
+    resized: tuple[int, int]
+    canvas: tuple[int, int]
+    origin: tuple[int, int]
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """The part of the resized photo that the model sees."""
+        return self.seen(0), self.seen(1)
+
+    @property
+    def filled(self) -> tuple[slice, slice]:
+        """The part of the model's input that the photo fills."""
+        rows, columns = self.window
+        top, left = self.origin
+        return slice(rows.start + top, rows.stop + top), slice(columns.start + left, columns.stop + left)
+
+    def seen(self, axis: int) -> slice:
+        """The lines of the resized photo that lie on the canvas, along one axis."""
+        return slice(max(0, -self.origin[axis]), min(self.resized[axis], self.canvas[axis] - self.origin[axis]))
+
+    def to_photo(self, heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The map (h, w) of the model's input on the photo's own pixels (H, W), bilinear; 0 outside a crop."""
+        if heatmap.shape != self.canvas:
+            heatmap = stretched(heatmap, self.canvas)
+        rows, columns = self.window
+        borders = rows.start, self.resized[0] - rows.stop, columns.start, self.resized[1] - columns.stop
+        # The edge is repeated into what was cropped, so that the resize below meets no step at the crop's edge.
+        whole = cv2.copyMakeBorder(np.ascontiguousarray(heatmap[self.filled]), *borders, cv2.BORDER_REPLICATE)
+        result = stretched(whole, self.photo)
+        for axis, part in enumerate((rows, columns)):
+            middles = (np.arange(self.photo[axis]) + 0.5) * (self.resized[axis] / self.photo[axis])
+            hidden = (middles < part.start) | (middles >= part.stop)
+            result[(slice(None),) * axis + (hidden,)] = 0
+        return result
+
+
+def stretched(heatmap: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """The map at another size (h, w), bilinear, half-pixel, edges repeated."""
+    resized = cv2.resize(np.asarray(heatmap, np.float32), (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(resized, np.float32)
+
+
+def place(
+    photo: tuple[int, int],
+    size: tuple[int, int] | None,
+    *,
+    resize: str,
+    short_side: int | None = None,
+    rounding: str = "torchvision",
+) -> Geometry:
+    """Where a photo (H, W) lies in an input of `size` (h, w); without a size the input takes the photo's."""
+    if resize == "stretch" and size is not None:
+        return Geometry(photo, size, size, (0, 0))
+    if resize == "letterbox" and size is not None:
+        return letterboxed(photo, size)
+    if resize == "shorter" and short_side is not None:
+        return cropped(photo, size, short_side, rounding=rounding)
+    if size is not None and size != photo:
+        raise ImageSizeMismatch(photo, size)
+    return Geometry(photo, photo, photo, (0, 0))
+
+
+def letterboxed(photo: tuple[int, int], size: tuple[int, int]) -> Geometry:
+    """The whole photo in its own proportions, in the middle."""
+    ratio = min(size[0] / photo[0], size[1] / photo[1])
+    height, width = (max(1, min(round(length * ratio), room)) for length, room in zip(photo, size, strict=True))
+    return Geometry(photo, (height, width), size, ((size[0] - height) // 2, (size[1] - width) // 2))
+
+
+def cropped(
+    photo: tuple[int, int], size: tuple[int, int] | None, short_side: int, *, rounding: str = "torchvision"
+) -> Geometry:
+    """The shorter side brought to `short_side`, then the middle.
+
+    torchvision's Resize cuts the longer side's fraction off, and its CenterCrop rounds a half to even; "nearest" rounds
+    the longer side and cuts the crop's half off, as scripts around Pillow mostly do. Close calls hang on it.
+    """
+    whole = int if rounding == "torchvision" else round
+    short = min(photo)
+    height, width = (short_side if length == short else whole(short_side * length / short) for length in photo)
+    if size is None:
+        return Geometry(photo, (height, width), (height, width), (0, 0))
+    top, left = (middle(length, room, rounding) for length, room in zip((height, width), size, strict=True))
+    return Geometry(photo, (height, width), size, (top, left))
+
+
+def middle(length: int, room: int, rounding: str) -> int:
+    """Where the resized photo begins: below 0 if it is cropped, else behind a border."""
+    if length < room:
+        return (room - length) // 2
+    return -round((length - room) / 2) if rounding == "torchvision" else -((length - room) // 2)

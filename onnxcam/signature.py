@@ -1,0 +1,144 @@
+"""What an explain graph takes and gives, and the checks before it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from onnxcam.errors import InputMismatch, InvalidMetadata, InvalidTarget, RunFailed, TargetOutOfRange, UnknownChoice
+from onnxcam.metadata import Metadata
+from onnxcam.providers import CUDA, brief, failures, load_runtime
+from onnxcam.targets import Classes
+
+TARGET = "target"
+OWN_OUTPUTS = ("heatmap", "target_index", "target_score")
+DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(uint8)": "uint8",
+    "tensor(double)": "float64",
+}
+
+
+class Signature:
+    """The inputs and outputs of a session on an explain graph; nothing in it changes after it is made.
+
+    Attributes:
+        batch: how many pictures one run takes; None: any number.
+        needed: the outputs that an explanation is made of.
+    """
+
+    def __init__(self, session: Any, metadata: Metadata) -> None:
+        self._session, self._metadata = session, metadata
+        self._inputs = {entry.name: entry for entry in session.get_inputs()}
+        self._outputs = [entry.name for entry in session.get_outputs()]
+        self.needed = [*([metadata.scores] if metadata.scores else []), *OWN_OUTPUTS]
+        missing = {metadata.input, *self.needed} - {*self._inputs, *self._outputs}
+        if missing:
+            raise InvalidMetadata(f"the graph has no input or output {', '.join(sorted(map(repr, missing)))}")
+        self._shape: list[int | str | None] = self._inputs[metadata.input].shape
+        self._dtype = DTYPES.get(self._inputs[metadata.input].type, "float32")
+        fixed = self._shape[0] if isinstance(self._shape[0], int) else None
+        self.batch = 1 if metadata.batch else fixed
+        self._is_bound = CUDA in session.get_providers()
+
+    def facts(self) -> dict[str, Any]:
+        """What the picture's input says about preprocessing, as keywords of `preprocessing.parse`."""
+        if len(self._shape) != 4:
+            return {}
+        _, first, second, last = self._shape
+        is_last = last in (1, 3) and first not in (1, 3)
+        channels, sides = (last, (first, second)) if is_last else (first, (second, last))
+        return {
+            "size": sides if all(isinstance(side, int) for side in sides) else None,
+            "layout": "NHWC" if is_last else "NCHW",
+            "dtype": "float32" if self._dtype == "float64" else self._dtype,
+            "channels": channels if isinstance(channels, int) else None,
+        }
+
+    def picture(self, batch: NDArray[Any]) -> NDArray[Any]:
+        """The pictures in the input's type, if they fit its shape."""
+        fits = batch.ndim == len(self._shape) and all(
+            not isinstance(wanted, int) or wanted == length
+            for wanted, length in zip(self._shape, batch.shape, strict=True)
+        )
+        if not fits:
+            wanted = ", ".join(str(length or "any") for length in self._shape)
+            raise InputMismatch(self._metadata.input, f"has shape {batch.shape}, but the model takes ({wanted})")
+        return np.ascontiguousarray(batch, self._dtype)
+
+    def numbers(self, target: ArrayLike, count: int, classes: Classes) -> NDArray[np.int64]:
+        """The targets, int64 (N,) or (N, K), if the graph knows every one."""
+        numbers = np.asarray(target, np.int64)
+        rank = 2 if self._metadata.multi_target else 1
+        if numbers.ndim == 0:
+            numbers = np.full((count, 1)[:rank], numbers)
+        if numbers.ndim != rank or len(numbers) != count:
+            raise InvalidTarget(f"targets of shape {numbers.shape} do not fit {count} pictures")
+        if classes.count is not None:
+            lowest = -classes.count * (2 if classes.sides else 1)
+            odd = numbers[(numbers < lowest) | (numbers >= 2 * classes.count)]
+            if odd.size:
+                raise TargetOutOfRange(int(odd[0]), classes.count)
+        return numbers
+
+    def spread(self, target: Any, count: int, classes: Classes) -> tuple[list[list[int]], bool]:
+        """A row of numbers for each picture, and whether rows were asked for (multi_target) or single targets."""
+        is_list = isinstance(target, list | tuple | np.ndarray)
+        if self._metadata.multi_target:
+            nested = is_list and any(isinstance(entry, list | tuple | np.ndarray) for entry in target)
+            rows = list(target) if nested else [target if is_list else [target]] * count
+            if any(not isinstance(row, list | tuple | np.ndarray) or len(row) == 0 for row in rows):
+                raise InvalidTarget("a list of targets is empty, or mixes lists and single targets")
+        else:
+            rows = [[entry] for entry in target] if is_list else [[target]] * count
+        if len(rows) != count:
+            raise InvalidTarget(f"{len(rows)} targets for {count} pictures")
+        numbers = [[classes.number(entry) for entry in row] for row in rows]
+        if len({len(row) for row in numbers}) > 1:
+            raise InvalidTarget("the pictures have different numbers of targets")
+        return numbers, self._metadata.multi_target and is_list
+
+    def others(self, given: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
+        """The model's other inputs, if all of them are given and no more."""
+        known = [name for name in self._inputs if name not in (self._metadata.input, TARGET)]
+        for name in given:
+            if name not in known:
+                raise UnknownChoice("other input", name, known)
+        for name in known:
+            if name not in given:
+                raise InputMismatch(
+                    name, "is missing: the model needs it beside the picture, pass inputs={name: array}"
+                )
+        return {name: np.ascontiguousarray(array) for name, array in given.items()}
+
+    def run(self, feed: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None) -> dict[str, NDArray[Any]]:
+        """The outputs by name.
+
+        Raises:
+            UnknownChoice: for an output that does not exist.
+            RunFailed: if ONNX Runtime stops.
+        """
+        wanted = list(self._outputs if outputs is None else outputs)
+        for name in wanted:
+            if name not in self._outputs:
+                raise UnknownChoice("output", name, self._outputs)
+        try:
+            arrays = self.bound(feed, wanted) if self._is_bound else self._session.run(wanted, dict(feed))
+        except failures(load_runtime()) as error:
+            raise RunFailed(brief(error)) from error
+        return dict(zip(wanted, arrays, strict=True))
+
+    def bound(self, feed: Mapping[str, NDArray[Any]], wanted: Sequence[str]) -> list[NDArray[Any]]:
+        """The outputs by way of an IOBinding: only what is wanted leaves the device, in one copy."""
+        binding, runtime = self._session.io_binding(), load_runtime()
+        for name, array in feed.items():
+            # As OrtValues: bind_cpu_input does not find inputs that have a default, as `target` has.
+            binding.bind_ortvalue_input(name, runtime.OrtValue.ortvalue_from_numpy(array))
+        for name in wanted:
+            binding.bind_output(name, "cpu")
+        self._session.run_with_iobinding(binding)
+        return list(binding.copy_outputs_to_cpu())

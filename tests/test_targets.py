@@ -1,0 +1,73 @@
+"""Targets by index, rank and label."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from onnxcam.errors import InvalidTarget, LabelAmbiguous, LabelNotFound, OnnxCamError, TargetOutOfRange
+from onnxcam.targets import Classes
+
+IMAGENET = Classes(6, ("tabby, tabby cat", "tiger cat", "Egyptian cat", "crane", "crane", "7"))
+SIGMOID = Classes(1, ("cat",), sides=True)
+
+FOUND = [
+    # target,            number
+    (None, -1),
+    (5, 5),
+    (-6, -6),
+    ("tiger cat", 1),
+    ("TIGER CAT", 1),
+    (" tabby cat ", 0),
+    ("tabby, tabby cat", 0),
+    ("7", 5),
+    ("3", 3),
+    ("-2", -2),
+    ("not:2", 8),
+    ("not: egyptian cat", 8),
+    ("not:7", 11),
+]
+
+
+@pytest.mark.parametrize(("target", "number"), FOUND, ids=str)
+def test_a_target_becomes_the_graphs_number(target: Any, number: int) -> None:
+    assert IMAGENET.number(target) == number
+
+
+def test_an_exact_label_goes_before_one_that_differs_in_case() -> None:
+    assert Classes(2, ("Polish", "polish")).number("polish") == 1
+
+
+def test_a_sigmoid_net_has_two_sides() -> None:
+    assert [SIGMOID.number(target) for target in (0, 1, -1, -2, "cat", "not:cat", "not:0")] == [0, 1, -1, -2, 0, 1, 1]
+    assert [SIGMOID.label(index) for index in (0, 1)] == ["cat", "not:cat"]
+
+
+def test_labels_are_found_again() -> None:
+    assert [IMAGENET.label(index) for index in (1, 7, 12)] == ["tiger cat", "not:tiger cat", None]
+    assert [Classes(3).label(index) for index in (1, 4)] == [None, "not:1"]
+    assert Classes(None).number(10**6) == 10**6
+
+
+BAD = [
+    ("index", IMAGENET, 6, TargetOutOfRange, r"index lies in 0\.\.5 and a rank in -1 \(best\)\.\.-6"),
+    ("rank", IMAGENET, "-7", TargetOutOfRange, "target -7"),
+    ("side", SIGMOID, 2, TargetOutOfRange, "target 2"),
+    ("label", IMAGENET, "tigre cat", LabelNotFound, "Did you mean 'tiger cat'"),
+    ("part of a word", IMAGENET, "egypt", LabelNotFound, "Did you mean 'Egyptian cat'"),
+    ("no labels", Classes(3), "cat", LabelNotFound, "the model carries no labels"),
+    ("two labels", IMAGENET, "crane", LabelAmbiguous, r"3 \(crane\), 4 \(crane\)"),
+    ("not a rank", IMAGENET, "not:-1", InvalidTarget, "needs a class of the model after the colon"),
+    ("not nothing", IMAGENET, "not:", LabelNotFound, "no class is labelled ''"),
+    ("a float", IMAGENET, 1.0, InvalidTarget, r"1\.0 is no target"),
+]
+
+
+@pytest.mark.parametrize(("classes", "target", "kind", "words"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
+def test_a_bad_target_is_an_error_that_says_what_is_wrong(
+    classes: Classes, target: Any, kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words) as raised:
+        classes.number(target)
+    assert isinstance(raised.value, OnnxCamError)
