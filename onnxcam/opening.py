@@ -1,0 +1,61 @@
+"""The MODEL of a command as an explainer: explain graphs as they are, other models converted on the fly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from onnxcam import console
+from onnxcam.engine import Explainer
+from onnxcam.errors import AlreadyExplainGraph, BuildOptionsUnused, NotRepeatable
+from onnxcam.metadata import is_explain_graph
+from onnxcam.preprocessing import PRESET_SIZE, default_preset
+
+if TYPE_CHECKING:
+    from onnxcam.assembly import ExplainGraph
+
+
+def open_explainer(model: str, build: dict[str, Any], run: dict[str, Any], *, several: bool) -> Explainer:
+    """An explainer of the file: as it is when it is an explain graph, else of what is built from it."""
+    if is_explain_graph(model):
+        explainer = Explainer(model, **run)
+        if build:
+            made = f"{explainer.metadata.method} at {', '.join(explainer.metadata.layers)}"
+            raise BuildOptionsUnused(model, [f"--{name}" for name in build], made)
+    else:
+        described = {name: run[name] for name in ("preprocess", "labels") if name in run}
+        graph = built(model, build | described, several=several)
+        explainer = Explainer(graph.to_bytes(), **{name: run[name] for name in run.keys() - described.keys()})
+    tell_what_was_assumed(explainer, run.get("preprocess"))
+    return explainer
+
+
+def built(model: str, options: dict[str, Any], *, several: bool) -> ExplainGraph:
+    """The model's explain graph, for several targets in one run where that can be had."""
+    from onnxcam import api
+
+    if several:
+        try:
+            return api.convert(model, **options, multi_target=True)
+        except NotRepeatable:
+            console.note("this model takes one target a run: each target is a run of its own")
+    return api.convert(model, **options)
+
+
+def tell_what_was_assumed(explainer: Explainer, preprocess: str | None) -> None:
+    """Notes on preprocessing that neither the file nor the user has said."""
+    spec = explainer.preprocessing
+    if explainer.metadata.preprocessing is None and preprocess is None:
+        name = default_preset(spec.dtype, 1 if spec.channels == "GRAY" else 3)
+        console.note(f'no preprocessing is known for this model; taking "{name}" (--preprocess says otherwise)')
+    if explainer.input_size is None and spec.size == PRESET_SIZE and '"size"' not in (preprocess or ""):
+        height, width = PRESET_SIZE
+        console.note(
+            f"the model takes pictures of any size; taking {width} x {height} "
+            f'(--preprocess \'{{"preset": "…", "size": [HEIGHT, WIDTH]}}\' says otherwise)'
+        )
+
+
+def refuse_explain_graph(model: str) -> None:
+    """Refuses what has been converted already."""
+    if is_explain_graph(model):
+        raise AlreadyExplainGraph(model)
