@@ -151,9 +151,7 @@ def maps(plan: Plan, activations: Sequence[Value], values: Value, selection: Sel
     return Maps(raw, *first)
 
 
-def _gradients(
-    plan: Plan, activations: Sequence[Value], values: Value, selection: Selection
-) -> list[Value | None]:
+def _gradients(plan: Plan, activations: Sequence[Value], values: Value, selection: Selection) -> list[Value | None]:
     scale = _seed_scale(values)
     found = differentiate(cotangents(plan.scores, values, selection, scale), activations)
     for layer, gradient in zip(plan.layers, found, strict=True):

@@ -28,7 +28,7 @@ def read_labels(source: str | Path | Sequence[str], classes: int | None) -> tupl
 
 def _from_file(path: Path) -> tuple[str, ...]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors on Windows begin with a byte order mark
     except OSError as error:
         raise InvalidLabels(str(path), error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
@@ -44,7 +44,13 @@ def _from_file(path: Path) -> tuple[str, ...]:
 def _from_json(data: object) -> tuple[str, ...]:
     """["cat", …], {"0": "cat", …} or ImageNet's {"0": ["n01440764", "tench"], …}."""
     if isinstance(data, dict):
-        data = [name for _, name in sorted(data.items(), key=lambda item: int(item[0]))]
+        by_index = {int(index): name for index, name in data.items()}
+        if sorted(by_index) != list(range(len(data))):
+            raise ValueError(f"its indices are not 0, 1, 2 … up to {len(data) - 1}")
+        data = [by_index[index] for index in range(len(data))]
     if not isinstance(data, list):
         raise TypeError("neither a list of names nor an object of names by index")
-    return tuple(str(name[-1]) if isinstance(name, list) else str(name) for name in data)
+    names = [entry[-1] if isinstance(entry, list) and entry else entry for entry in data]
+    if odd := [name for name in names if not isinstance(name, str | int)]:
+        raise TypeError(f"{odd[0]!r} is no name")
+    return tuple(str(name) for name in names)

@@ -60,9 +60,9 @@ def find_scores(tape: Tape, kind: str = LOGIT) -> Scores:
 
 
 def _holds_classes(value: Value) -> bool:
-    """(N, C) or (N, C, 1, 1): float, with one dimension beside the batch that may be more than one."""
+    """(N, C), (N, C, 1, 1) or (N, 1, 1, C), and float; (N, M, 1) is a list of M detections as a rule."""
     shape, dtype = value.shape, value.dtype
-    if shape is None or len(shape) < 2 or dtype is None or dtype.kind not in "fV":
+    if shape is None or len(shape) in (0, 1, 3) or dtype is None or dtype.kind not in "fV":
         return False
     return all(n == 1 for n in shape[2:]) or all(n == 1 for n in shape[1:-1])
 

@@ -1,6 +1,6 @@
 """The picture that the README opens with: the demo's scene, and where the net looks for each digit in it.
 
-    python scripts/readme_picture.py
+python scripts/readme_picture.py
 """
 
 from __future__ import annotations

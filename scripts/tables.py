@@ -1,7 +1,7 @@
 """Writes the tables of README.md and docs/ that are read off the registries.
 
-    python scripts/tables.py            writes them
-    python scripts/tables.py --check    exit code 1 if one of them is out of date
+python scripts/tables.py            writes them
+python scripts/tables.py --check    exit code 1 if one of them is out of date
 """
 
 from __future__ import annotations

@@ -55,3 +55,12 @@ def photo(path: Path, bgr: tuple[int, int, int] = (30, 60, 200), size: tuple[int
     path.parent.mkdir(parents=True, exist_ok=True)
     assert cv2.imwrite(str(path), np.full((*size, 3), bgr, np.uint8))
     return path
+
+
+def bytes_of(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def bytes_at(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path

@@ -16,6 +16,7 @@ import pytest
 from onnx import ModelProto, TensorProto
 from onnx_runs import model, run
 
+from onnxcam import files
 from onnxcam.errors import (
     CannotWriteFile,
     ExternalDataOutsideFolder,
@@ -25,7 +26,6 @@ from onnxcam.errors import (
     MissingModelFile,
     TruncatedModelFile,
 )
-from onnxcam.graph import writing
 from onnxcam.graph.files import external_tensors, read
 from onnxcam.graph.writing import write
 
@@ -293,7 +293,7 @@ def test_a_folder_that_is_not_writable_is_named(tmp_path: Path, limit: int, monk
     def refuse(**_: object) -> tuple[int, str]:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(writing.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(files.tempfile, "mkstemp", refuse)
     with pytest.raises(CannotWriteFile, match=r"out\.onnx cannot be written: Permission denied"):
         write(dense(), tmp_path / "out.onnx", limit=limit)
 

@@ -103,7 +103,9 @@ def test_a_keras_layer_goes_by_its_name_in_tensorflow_names():
 def test_the_dynamo_exporters_scopes_are_module_paths():
     model = cnn()
     node = next(node for node in model.graph.node if node.output[0] == "r2")
-    node.metadata_props.add(key="pkg.torch.onnx.name_scopes", value="['', 'layer4', 'layer4.1', 'layer4.1.relu', 'relu_1']")
+    node.metadata_props.add(
+        key="pkg.torch.onnx.name_scopes", value="['', 'layer4', 'layer4.1', 'layer4.1.relu', 'relu_1']"
+    )
     tape, layers = found(model)
     assert module_paths(next(n for n in tape.nodes if n.output.name == "r2")) == ["layer4", "layer4.1", "layer4.1.relu"]
     assert layers[0].name == "layer4"
@@ -144,5 +146,5 @@ def test_a_model_without_class_scores_is_refused():
 
 
 def test_an_unknown_score_is_refused():
-    with pytest.raises(UnknownScore, match="'odds'.*logit, probability"):
+    with pytest.raises(UnknownScore, match=r"'odds'.*logit, probability"):
         onnxcam.convert(cnn(), score="odds")

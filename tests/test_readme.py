@@ -47,7 +47,9 @@ def test_the_commands_run(folder: Path):
     commands = [line[1:] for line in lines if line and line[0] == "onnxcam"]
     assert commands
     for arguments in commands:
-        done = subprocess.run([sys.executable, "-m", "onnxcam", *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, "-m", "onnxcam", *arguments], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
     assert len(list((folder / "out").glob("photo.*.cam.png"))) == 3
     assert len(list((folder / "onnxcam-demo").glob("*.png"))) == 4

@@ -13,6 +13,8 @@ from onnx import ModelProto
 from onnxcam.errors import CannotConvert
 
 OPSET = 18
+# Module paths, and the classes of the modules: what names of layers are made of.
+KEPT_METADATA = ("pkg.torch.onnx.name_scopes", "pkg.torch.onnx.class_hierarchy")
 
 
 def convert(module: torch.nn.Module, example: Any) -> ModelProto:
@@ -50,4 +52,14 @@ def _export(module: torch.nn.Module, arguments: tuple[torch.Tensor, ...]) -> Mod
         program = torch.onnx.export(
             module, doubled, dynamo=True, opset_version=OPSET, dynamic_shapes=shapes, verbose=False, optimize=True
         )
-    return program.model_proto
+    model = program.model_proto
+    _forget_stack_traces(model)
+    return model
+
+
+def _forget_stack_traces(model: ModelProto) -> None:
+    """Takes out the stack traces that the exporter notes of every node: paths of this machine, in a file to share."""
+    for item in (*model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
+        kept = [entry for entry in item.metadata_props if entry.key in KEPT_METADATA]
+        del item.metadata_props[:]
+        item.metadata_props.extend(kept)

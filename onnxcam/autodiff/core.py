@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from onnxcam.autodiff.broadcasting import sum_to_shape
-from onnxcam.errors import NoGradientRule
+from onnxcam.errors import NoGradientForm, NoGradientRule
 from onnxcam.graph import Node, Tape, Value
 
 Contributions: TypeAlias = Value | Sequence[Value | None] | None
@@ -132,8 +132,8 @@ def _pull_back(
         raise NoGradientRule(node.op_type, node.name, ", ".join(value.name for value in wrt))
     node.wanted = frozenset(index for index, value in enumerate(node.inputs) if value in active)
     with node.tape.named(f"gradient/{node.output.name}"):
-        if not rule.takes_all and gathered[0] is None:
-            return
+        if not rule.takes_all and any(gathered[1:]):
+            raise NoGradientForm(node.op_type, node.name, "another output than its first")
         returned = rule.function(tuple(gathered) if rule.takes_all else gathered[0], node)
         contributions = returned if isinstance(returned, list | tuple) else (returned,)
         if len(contributions) > len(node.inputs):

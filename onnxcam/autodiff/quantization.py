@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from onnxcam.autodiff.casting import as_float, cast_like
-from onnxcam.autodiff.core import vjp
+from onnxcam.autodiff.core import vjp, vjp_of_outputs
 from onnxcam.autodiff.extents import rank_of, shape_of
 from onnxcam.graph import Node, Value
 
@@ -47,10 +47,10 @@ def quantize_linear(g: Value, node: Node) -> Sequence[Value | None]:
     return [inside, sum_off_axis(-(inside * node.x / scale), node)]
 
 
-@vjp("DynamicQuantizeLinear")
-def dynamic_quantize_linear(g: Value, node: Node) -> Value:
+@vjp_of_outputs("DynamicQuantizeLinear")
+def dynamic_quantize_linear(gs: Sequence[Value | None], node: Node) -> Value | None:
     """g/s: its range is that of x, so nothing saturates; that the range moves with x is left out."""
-    return cast_like(divide(g, node.outputs[1]), node.x)
+    return None if gs[0] is None else cast_like(divide(gs[0], node.outputs[1]), node.x)
 
 
 def is_unsaturated(y: Value, g: Value) -> Value:

@@ -2,9 +2,11 @@
 
 from onnxcam.graph.folding import drop_unused
 from onnxcam.graph.loading import LoadedModel, load
+from onnxcam.graph.node import Node
 from onnxcam.graph.replay import between, descendants, replay
 from onnxcam.graph.sealing import check, write_metadata
-from onnxcam.graph.tape import Array, Dim, Node, Operand, Tape, Value
+from onnxcam.graph.tape import Tape
+from onnxcam.graph.value import Array, Dim, Operand, Value
 from onnxcam.graph.writing import write
 
 __all__ = [

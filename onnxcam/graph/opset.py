@@ -144,12 +144,12 @@ def _takes(op_type: str, index: int, name: str, scope: Scope) -> bool:
 
 
 def _inherit(nodes: list[NodeProto], before: NodeProto, scope: Scope) -> None:
-    """The one that makes the old node's first output takes its name; all take its metadata."""
+    """The one that makes the old node's first output takes its name, the others one like it; all take its metadata."""
     for node in nodes:
         if before.output[0] in node.output:
             node.name = before.name
-        elif node.name in ("", before.name):
-            node.name = scope.names.fresh(f"{before.name or before.output[0]}/{node.op_type}")
+        elif before.name and node.name in ("", before.name):
+            node.name = scope.names.fresh(f"{before.name}/{node.op_type}")
         if not node.metadata_props:
             node.metadata_props.extend(before.metadata_props)
         node.doc_string = node.doc_string or before.doc_string

@@ -82,9 +82,9 @@ def _float(draft: Draft, x: Quantized, *, axis: int = 0) -> str:
     """
     along, known = axis if _count(draft, x.scale) > 1 else None, draft.scope.floats
     if (x, along) not in known:
-        y = draft.scope.names.fresh(f"{x.name}/DequantizeLinear")
+        y = draft.scope.names.fresh(f"{x.name}/float")
         draft("DequantizeLinear", [x.name, _scalar(draft, x.scale), _scalar(draft, x.zero)], y, axis=along)
-        draft.nodes[-1].name = y
+        draft.nodes[-1].name = y if draft.scope.array(x.name) is None else ""
         known[x, along] = y
     return known[x, along]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from onnxcam.graph.tape import Node, Tape, Value
+from onnxcam.graph.node import Node
+from onnxcam.graph.tape import Tape
+from onnxcam.graph.value import Value
 
 
 def replay(tape: Tape, given: Mapping[Value, Value], end: Value, outside: Callable[[Value], Value]) -> Value:

@@ -13,159 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx.helper
 import onnx.numpy_helper
-from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, TypeProto
 
+from onnxcam.graph.node import Node
 from onnxcam.graph.shapes import infer_outputs, infer_types, tensor_type
-
-Array: TypeAlias = NDArray[Any]
-Dim: TypeAlias = int | str | None
-Operand: TypeAlias = "Value | float"
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A tensor of the graph. Arithmetic on it emits nodes; a number takes the tensor's type."""
-
-    name: str
-    tape: Tape = field(repr=False, compare=False)
-
-    @property
-    def shape(self) -> tuple[Dim, ...] | None:
-        """Each dimension a number, a symbol ("N") or None where unknown; None when even the rank is."""
-        kind = self.tape.type_of(self)
-        if kind is None or not kind.tensor_type.HasField("shape"):
-            return None
-        return tuple(
-            dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in kind.tensor_type.shape.dim
-        )
-
-    @property
-    def dtype(self) -> np.dtype[Any] | None:
-        """The type of its elements; None when unknown."""
-        kind = self.tape.type_of(self)
-        if kind is None or not kind.tensor_type.elem_type:
-            return None
-        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.tensor_type.elem_type))
-
-    @property
-    def constant(self) -> Array | None:
-        """Its elements, when it is a constant of the model whose data are at hand."""
-        return self.tape.constant_of(self)
-
-    @property
-    def producer(self) -> Node | None:
-        """The node that computes it; None for inputs and constants."""
-        return self.tape.producers.get(self.name)
-
-    def __add__(self, other: Operand) -> Value:
-        return self._emit("Add", self, other)
-
-    def __radd__(self, other: float) -> Value:
-        return self._emit("Add", other, self)
-
-    def __sub__(self, other: Operand) -> Value:
-        return self._emit("Sub", self, other)
-
-    def __rsub__(self, other: float) -> Value:
-        return self._emit("Sub", other, self)
-
-    def __mul__(self, other: Operand) -> Value:
-        return self._emit("Mul", self, other)
-
-    def __rmul__(self, other: float) -> Value:
-        return self._emit("Mul", other, self)
-
-    def __truediv__(self, other: Operand) -> Value:
-        return self._emit("Div", self, other)
-
-    def __rtruediv__(self, other: float) -> Value:
-        return self._emit("Div", other, self)
-
-    def __pow__(self, other: Operand) -> Value:
-        return self._emit("Pow", self, other)
-
-    def __neg__(self) -> Value:
-        return self._emit("Neg", self)
-
-    def __gt__(self, other: Operand) -> Value:
-        return self._emit("Greater", self, other)
-
-    def __lt__(self, other: Operand) -> Value:
-        return self._emit("Less", self, other)
-
-    def __ge__(self, other: Operand) -> Value:
-        return self._emit("GreaterOrEqual", self, other)
-
-    def __le__(self, other: Operand) -> Value:
-        return self._emit("LessOrEqual", self, other)
-
-    def equals(self, other: Operand) -> Value:
-        """Where the two are equal: a tensor of truth values."""
-        return self._emit("Equal", self, other)
-
-    def _emit(self, op_type: str, *operands: Operand) -> Value:
-        values = [x if isinstance(x, Value) else self.tape.number(x, self) for x in operands]
-        return self.tape.emit(op_type, values, {})[0]
-
-
-class Node:
-    """A node of the graph, its inputs and outputs as values. `wanted` is set by the reverse walk for its rules."""
-
-    __slots__ = ("attributes", "inputs", "name", "op_type", "outputs", "proto", "tape", "wanted")
-
-    def __init__(self, proto: NodeProto, tape: Tape) -> None:
-        self.proto, self.tape, self.name = proto, tape, proto.name
-        self.op_type = f"{proto.domain}.{proto.op_type}" if proto.domain else proto.op_type
-        self.inputs = tuple(tape.value(name) if name else None for name in proto.input)
-        self.outputs = tuple(Value(name, tape) for name in proto.output)
-        self.attributes: Mapping[str, Any] = {a.name: _attribute(a) for a in proto.attribute}
-        self.wanted: frozenset[int] = frozenset()
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What the exporter noted of the node."""
-        return {entry.key: entry.value for entry in self.proto.metadata_props}
-
-    @property
-    def output(self) -> Value:
-        """The first output, for most ops the only one."""
-        return self.outputs[0]
-
-    @property
-    def x(self) -> Value:
-        """The first input."""
-        return self.input(0)
-
-    def input(self, index: int) -> Value:
-        """The input at `index`, which must be there."""
-        value = self.inputs[index]
-        if value is None:
-            raise IndexError(f"{self.op_type} {self.name!r} has no input {index}")
-        return value
-
-    def optional(self, index: int) -> Value | None:
-        """The input at `index`; None when it was left out."""
-        return self.inputs[index] if index < len(self.inputs) else None
-
-    def is_constant(self, index: int) -> bool:
-        """Whether input `index` is a constant of the model."""
-        value = self.optional(index)
-        return value is not None and value.name in self.tape.constants
-
-    def wants(self, index: int) -> bool:
-        """Whether somebody needs the gradient with respect to input `index`."""
-        return index in self.wanted
-
-    def __repr__(self) -> str:
-        return f"Node({self.op_type} {self.name!r})"
+from onnxcam.graph.value import Array, Dim, Operand, Value
+from onnxcam.graph.walk import Names
 
 
 class Tape:
@@ -188,8 +47,7 @@ class Tape:
             self.constants.pop(info.name, None)
         self.producers: dict[str, Node] = {}
         self.nodes: list[Node] = []
-        self._names = _names(model.graph)
-        self._counts: dict[str, int] = {}
+        self._names = Names(model.graph)
         self._emitted: dict[Any, tuple[Value, ...]] = {}
         self._shared: dict[Any, Value] = {}
         for proto in model.graph.node:
@@ -263,7 +121,7 @@ class Tape:
         self.model.graph.initializer.append(tensor)
         self.constants[tensor.name] = self.model.graph.initializer[-1]
         self.types[tensor.name] = tensor_type(tensor)
-        self._names.add(tensor.name)
+        self._names.take(tensor.name)
         return self.value(tensor.name)
 
     def add_input(self, name: str, dtype: Any, shape: Sequence[Dim], *, default: Array | None = None) -> Value:
@@ -273,14 +131,14 @@ class Tape:
         if default is not None:
             self.model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(default, dtype), name))
         self.types[name] = self.model.graph.input[-1].type
-        self._names.add(name)
+        self._names.take(name)
         return self.value(name)
 
     def add_output(self, value: Value, name: str, *, shape: Sequence[Dim] | None = None) -> None:
         """The value as an output of the model, the last, under that name; `shape` where inference knows less."""
         identity = onnx.helper.make_node("Identity", [value.name], [name], name=name)
         self.model.graph.node.append(identity)
-        self._names.add(name)
+        self._names.take(name)
         self._infer(identity)
         self._record(self.model.graph.node[-1])
         kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(value.dtype or np.float32))
@@ -299,13 +157,7 @@ class Tape:
 
     def fresh_name(self, hint: str) -> str:
         """A name that nothing in the model bears."""
-        stem = f"{self.scope}/{hint}"
-        name = stem
-        while name in self._names:
-            self._counts[stem] = self._counts.get(stem, 1) + 1
-            name = f"{stem}_{self._counts[stem]}"
-        self._names.add(name)
-        return name
+        return self._names.fresh(f"{self.scope}/{hint}")
 
     def type_of(self, value: Value) -> TypeProto | None:
         """The value's type, as far as ONNX can infer it."""
@@ -345,19 +197,3 @@ def _typical(values: Sequence[Value]) -> Value | None:
     """The value whose type a bare number beside them takes: the first that is no index, shape or truth value."""
     floating = (x for x in values if x.dtype is not None and x.dtype.kind not in "iub")
     return next(floating, values[0] if values else None)
-
-
-def _attribute(proto: onnx.AttributeProto) -> Any:
-    value = onnx.helper.get_attribute_value(proto)
-    return value.decode() if isinstance(value, bytes) else value
-
-
-def _names(graph: onnx.GraphProto) -> set[str]:
-    """Every name in the graph and in the bodies of its control flow."""
-    names = {item.name for item in (*graph.input, *graph.initializer, *graph.value_info)}
-    for node in graph.node:
-        names.update((node.name, *node.input, *node.output))
-        for attribute in node.attribute:
-            for body in (attribute.g, *attribute.graphs):
-                names |= _names(body)
-    return names

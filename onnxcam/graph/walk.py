@@ -80,6 +80,10 @@ class Names:
             for node in part.node:
                 self._taken.update((node.name, *node.input, *node.output))
 
+    def take(self, name: str) -> None:
+        """Counts the name as used."""
+        self._taken.add(name)
+
     def fresh(self, stem: str) -> str:
         """The stem itself where it is free, else with the next number behind it."""
         name = stem

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -13,7 +10,7 @@ import onnx.numpy_helper
 from onnx import GraphProto, ModelProto, TensorProto
 
 from onnxcam.errors import CannotWriteFile
-from onnxcam.files import refuse_read_only
+from onnxcam.files import whole
 from onnxcam.graph.files import MEMORY_BYTES, Piece, external_tensors, keep_outside, tensor_bytes
 from onnxcam.graph.walk import all_tensors
 
@@ -36,32 +33,6 @@ def write(model: ModelProto, path: str | Path, *, limit: int = MEMORY_BYTES) -> 
         return
     with whole(path) as file:
         file.write(model.SerializeToString())
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to that appears at `path` when the block ends well, and not at all otherwise."""
-    refuse_read_only(path)
-    temporary: Path | None = None
-    try:
-        number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-        temporary = Path(name)
-        with os.fdopen(number, "wb") as file:
-            yield file
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    except OSError as error:
-        raise CannotWriteFile(str(path), error.strerror or str(error)) from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """The process's mask for new files, which can be read only by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _write_split(model: ModelProto, path: Path) -> None:

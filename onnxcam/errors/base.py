@@ -1,0 +1,27 @@
+"""What all errors are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class OnnxCamError(Exception):
+    """An error of the user's making, or of the model's: one line with the remedy, no traceback needed."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The near misses as a sentence with a leading space, or nothing where none is near."""
+    pool = list(dict.fromkeys(known))
+    folded = {entry.casefold(): entry for entry in pool}
+    near = [folded[hit] for hit in get_close_matches(name.casefold(), folded, n=3, cutoff=0.6)]
+    near += [entry for entry in pool if name and name.casefold() in entry.casefold() and entry not in near]
+    return f" Did you mean {' or '.join(map(repr, near[:3]))}?" if near else ""
+
+
+class UnknownChoice(OnnxCamError):
+    """A name that is none of those that exist."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        choices = sorted(known)
+        super().__init__(f"no {what} named {name!r}.{did_you_mean(name, choices)} There are: {', '.join(choices)}.")

@@ -1,0 +1,96 @@
+"""Gradients and methods that a layer cannot have."""
+
+from __future__ import annotations
+
+from onnxcam.errors.base import OnnxCamError
+
+
+class NoGradientRule(OnnxCamError):
+    """An op between the layer and the score has no gradient rule."""
+
+    def __init__(self, op_type: str, node: str, layer: str) -> None:
+        super().__init__(
+            f"{op_type} (node {node!r}) lies between layer {layer!r} and the score and has no gradient rule. Explain a "
+            f"later layer (onnxcam layers MODEL lists them), use a method without gradients (--method eigencam), or "
+            f"add a rule in onnxcam/autodiff."
+        )
+
+
+class NoGradientForm(OnnxCamError):
+    """An op whose gradient is known is used in a way for which it is not."""
+
+    def __init__(self, op_type: str, node: str, use: str) -> None:
+        super().__init__(
+            f"{op_type} (node {node!r}) is used with {use}, for which its gradient is not known. Explain a later layer "
+            f"(onnxcam layers MODEL lists them), or use a method without gradients (--method eigencam)."
+        )
+
+
+class NoReductionRule(OnnxCamError):
+    """A scatter combines what meets in a way that has no gradient rule."""
+
+    def __init__(self, op_type: str, node: str, reduction: str) -> None:
+        super().__init__(
+            f"{op_type} (node {node!r}) combines what meets by {reduction!r}; its gradient is known for 'none' and "
+            f"'add' only. Explain a later layer, or use a method without gradients (--method eigencam)."
+        )
+
+
+class UnknownShape(OnnxCamError):
+    """A gradient rule needs a size that the model leaves open."""
+
+    def __init__(self, op_type: str, node: str, what: str) -> None:
+        super().__init__(
+            f"The gradient of {op_type} (node {node!r}) needs {what}, which the model leaves open. Export it with a "
+            f"fixed image size, or explain a later layer."
+        )
+
+
+class TrainingModeBatchNormalization(OnnxCamError):
+    """A BatchNormalization takes its statistics from the batch, so that one image's map depends on the others."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(
+            f"BatchNormalization (node {node!r}) is in training mode: it normalises by the batch at hand, so one "
+            f"image's heatmap would depend on the others. Export the model in evaluation mode (PyTorch: model.eval())."
+        )
+
+
+class RandomDropout(OnnxCamError):
+    """A Dropout drops at random, since the model was exported for training."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(
+            f"Dropout {node!r} is in training mode, or may be: it drops at random, and each run would be explained by "
+            f"another gradient. Export the model for inference (in PyTorch: model.eval())."
+        )
+
+
+class NoPathToScore(OnnxCamError):
+    """The score does not depend differentiably on the layer."""
+
+    def __init__(self, layer: str, why: str) -> None:
+        super().__init__(
+            f"Layer {layer!r} has no gradient: {why}. Explain a later layer, or use a method without gradients "
+            f"(--method eigencam)."
+        )
+
+
+class NoLinearHead(OnnxCamError):
+    """CAM needs a linear path from the layer to the score."""
+
+    def __init__(self, method: str, layer: str, op_type: str, node: str) -> None:
+        super().__init__(
+            f"Method {method!r} takes its weights from a last dense layer, but {op_type} (node {node!r}) lies between "
+            f"layer {layer!r} and the score and is not linear. Use --method gradcam, the same where both exist."
+        )
+
+
+class NotRepeatable(OnnxCamError):
+    """What lies above the layer depends on the batch in a way that forbids several targets an image."""
+
+    def __init__(self, tensor: str) -> None:
+        super().__init__(
+            f"Several targets an image need what lies above the layer to run for each, but {tensor!r} is a size taken "
+            f"from the picture itself. Explain a later layer, or build without multi_target."
+        )

@@ -1,0 +1,113 @@
+"""Models that cannot be brought to where onnxcam works."""
+
+from __future__ import annotations
+
+from onnxcam.errors.base import OnnxCamError
+
+
+class UnsupportedOpset(OnnxCamError):
+    """The model is of an ONNX version that is too old or too new."""
+
+    def __init__(self, opset: int, oldest: int, newest: int) -> None:
+        super().__init__(
+            f"the model is of ONNX opset {opset}; opsets {oldest} to {newest} can be read. Export it again with "
+            f"an opset in that range, 18 at best."
+        )
+
+
+class UnsupportedOperator(OnnxCamError):
+    """An operator of the model has no equivalent in the opset that explain graphs are made of."""
+
+    def __init__(self, op_type: str, node: str, opset: int, *, reason: str) -> None:
+        super().__init__(
+            f"{op_type} (node {node!r}, opset {opset}) cannot be brought to opset 18: {reason}. Explain graphs are of "
+            f"opset 18, which every runtime has; export the model without it, or at opset 18."
+        )
+
+
+class UnknownDomain(OnnxCamError):
+    """An operator comes from a domain that is not ONNX's and not ONNX Runtime's."""
+
+    def __init__(self, op_type: str, node: str, domain: str) -> None:
+        super().__init__(
+            f"{op_type} (node {node!r}) is a custom operator of domain {domain!r}, which stock runtimes cannot run. "
+            f"Export the model with standard ONNX operators only."
+        )
+
+
+class CannotConvert(OnnxCamError):
+    """A model of a framework cannot be brought to ONNX."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what} cannot be converted to ONNX: {why}")
+
+
+class NoConverter(OnnxCamError):
+    """Nothing installed reads models of this kind."""
+
+    def __init__(self, what: str, framework: str | None, installed: list[str]) -> None:
+        remedy = f'pip install "onnxcam[{framework}]", or export' if framework else "Export"
+        have = ", ".join(installed) or "none"
+        super().__init__(f"No converter reads {what} (installed: {have}). {remedy} the model to ONNX yourself.")
+
+
+class NoClassScores(OnnxCamError):
+    """None of the model's outputs holds one score a class."""
+
+    def __init__(self, outputs: object) -> None:
+        super().__init__(
+            f"No output of the model is a table of class scores, (N, C): it gives {outputs}. onnxcam explains "
+            f"classifiers; cut the model at its class scores, or use the output that holds them as the only one."
+        )
+
+
+class UnknownScore(OnnxCamError):
+    """A kind of score that onnxcam does not know."""
+
+    def __init__(self, given: str, known: object) -> None:
+        super().__init__(f"There is no score {given!r}; choose one of {', '.join(map(str, known))}.")  # type: ignore[call-overload]
+
+
+class NoSpatialLayer(OnnxCamError):
+    """No tensor between the picture and the scores has rows and columns."""
+
+    def __init__(self, picture: str | None) -> None:
+        why = (
+            f"between input {picture!r} and the class scores no tensor has height and width"
+            if picture
+            else "no input of the model can hold pictures, (N, C, H, W) or (N, H, W, C) with 1 to 4 channels"
+        )
+        super().__init__(f"There is no layer to explain: {why}. A heatmap needs a convolutional feature map.")
+
+
+class UnknownLayer(OnnxCamError):
+    """The model has no layer of that name, or none that can be explained."""
+
+    def __init__(self, wanted: str, near: list[str], count: int, *, exists: bool) -> None:
+        what = (
+            f"{wanted!r} is in the model, but is no spatial activation below the scores."
+            if exists
+            else f"no layer named {wanted!r}."
+        )
+        hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+        super().__init__(f"{what}{hint} `onnxcam layers MODEL` lists all {count}.")
+
+
+class NameTaken(OnnxCamError):
+    """The model has a tensor of a name that the explain graph needs."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The model has a tensor called {name!r} itself, a name that the explain graph gives to what it adds. "
+            f"Rename it in the model; is this an explain graph already?"
+        )
+
+
+class AlreadyExplainGraph(OnnxCamError):
+    """A model is asked for, and an explain graph is given."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path} is an explain graph already. Run it (onnxcam explain {path} IMAGE), or give the model that it was "
+            f"made from."
+        )

@@ -1,0 +1,141 @@
+"""Explain graphs that cannot be loaded or run, and targets that they do not have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from onnxcam.errors.base import OnnxCamError, did_you_mean
+
+
+class RuntimeMissing(OnnxCamError):
+    """ONNX Runtime is not installed, or is broken."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"ONNX Runtime, which runs explain graphs, cannot be imported ({reason}). Install it: "
+            f'pip install "onnxcam[cpu]" (or "onnxcam[gpu]" for NVIDIA cards, never both).'
+        )
+
+
+class ProviderNotAvailable(OnnxCamError):
+    """An execution provider that this ONNX Runtime lacks or cannot start."""
+
+    def __init__(self, provider: str, available: Iterable[str], reason: str) -> None:
+        super().__init__(
+            f"the provider {provider!r} {reason}, and onnxcam never falls back in silence. Available here: "
+            f"{', '.join(available)}. Choose one of these, or install the ONNX Runtime package that has it "
+            f'(for NVIDIA cards: pip install "onnxcam[gpu]").'
+        )
+
+
+class InvalidProviderOptions(OnnxCamError):
+    """Provider options that ONNX Runtime refuses."""
+
+    def __init__(self, providers: Iterable[str], reason: str) -> None:
+        super().__init__(
+            f"ONNX Runtime refuses the options for {', '.join(providers)}: {reason}. Correct or drop them."
+        )
+
+
+class ExplainGraphNotFound(OnnxCamError):
+    """No file under the explain graph's name."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"no explain graph at {path!r}. Check the path, or make one: onnxcam convert MODEL -o {path}.")
+
+
+class ExplainGraphNotLoadable(OnnxCamError):
+    """A file that ONNX Runtime refuses."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(
+            f"ONNX Runtime cannot load {source}: {reason}. The file is truncated, lacks its external data, or is not "
+            f"ONNX: copy it again, or make it again with onnxcam convert."
+        )
+
+
+class NotAnExplainGraph(OnnxCamError):
+    """An ONNX model without onnxcam's metadata."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__(
+            f"{source} is a plain ONNX model, not an explain graph: it has no heatmap to give. Make one first: "
+            f"onnxcam convert MODEL -o MODEL.explain.onnx."
+        )
+
+
+class InvalidMetadata(OnnxCamError):
+    """Metadata that an explain graph of this version never has."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the explain graph's metadata is broken: {reason}. Make the file again with onnxcam convert.")
+
+
+class MetadataTooNew(OnnxCamError):
+    """An explain graph from a later onnxcam."""
+
+    def __init__(self, schema: int, known: int) -> None:
+        super().__init__(
+            f"the explain graph has metadata schema {schema}, this onnxcam knows up to {known}, and guessing would "
+            f"give wrong maps. Upgrade: pip install -U onnxcam."
+        )
+
+
+class BuildOptionsUnused(OnnxCamError):
+    """Options that shape an explain graph are given with one that is finished."""
+
+    def __init__(self, path: str, options: Iterable[str], made: str) -> None:
+        super().__init__(
+            f"{' and '.join(options)} cannot change {path}, which is an explain graph already ({made}). Leave it out, "
+            f"or give the model that the graph was made from."
+        )
+
+
+class LabelNotFound(OnnxCamError):
+    """A target given by a text that is no label of the model."""
+
+    def __init__(self, text: str, labels: Sequence[str]) -> None:
+        remedy = "Give an index, or labels." if not labels else "Give a label, an index, or a rank (-1 is the best)."
+        held = f"the model has {len(labels)} labels" if labels else "the model carries no labels"
+        super().__init__(f"no class is labelled {text!r}; {held}.{did_you_mean(text, labels)} {remedy}")
+
+
+class LabelAmbiguous(OnnxCamError):
+    """A target given by a text that fits several classes."""
+
+    def __init__(self, text: str, hits: Iterable[str]) -> None:
+        super().__init__(f"{text!r} fits several classes: {', '.join(hits)}. Give the index of the one you mean.")
+
+
+class TargetOutOfRange(OnnxCamError):
+    """A class index or a rank that the model does not have."""
+
+    def __init__(self, target: int, classes: int) -> None:
+        super().__init__(
+            f"target {target} is out of range: the model has {classes} classes, so an index lies in 0..{classes - 1} "
+            f"and a rank in -1 (best)..-{classes}."
+        )
+
+
+class InvalidTarget(OnnxCamError):
+    """A target of the wrong kind, or not one per picture."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"{reason}. A target is a class index, a label, 'not:LABEL' or a negative rank; for several pictures one "
+            f"for all or one each; K at once need a graph built with multi_target."
+        )
+
+
+class InputMismatch(OnnxCamError):
+    """An array that does not fit the model's input, or an input that is missing."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"input {name!r} {reason}. onnxcam gives the model arrays in its own layout and batch order.")
+
+
+class RunFailed(OnnxCamError):
+    """ONNX Runtime stopped in the middle of a run."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"ONNX Runtime stopped while explaining: {reason}. Try a smaller batch or providers=['cpu'].")

@@ -1,0 +1,71 @@
+"""A node of the graph, its inputs and outputs as values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import onnx.helper
+from onnx import AttributeProto, NodeProto
+
+from onnxcam.graph.value import Value
+
+if TYPE_CHECKING:
+    from onnxcam.graph.tape import Tape
+
+
+class Node:
+    """A node of the graph, its inputs and outputs as values. `wanted` is set by the reverse walk for its rules."""
+
+    __slots__ = ("attributes", "inputs", "name", "op_type", "outputs", "proto", "tape", "wanted")
+
+    def __init__(self, proto: NodeProto, tape: Tape) -> None:
+        self.proto, self.tape, self.name = proto, tape, proto.name
+        self.op_type = f"{proto.domain}.{proto.op_type}" if proto.domain else proto.op_type
+        self.inputs = tuple(tape.value(name) if name else None for name in proto.input)
+        self.outputs = tuple(Value(name, tape) for name in proto.output)
+        self.attributes: Mapping[str, Any] = {a.name: _attribute(a) for a in proto.attribute}
+        self.wanted: frozenset[int] = frozenset()
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the exporter noted of the node."""
+        return {entry.key: entry.value for entry in self.proto.metadata_props}
+
+    @property
+    def output(self) -> Value:
+        """The first output, for most ops the only one."""
+        return self.outputs[0]
+
+    @property
+    def x(self) -> Value:
+        """The first input."""
+        return self.input(0)
+
+    def input(self, index: int) -> Value:
+        """The input at `index`, which must be there."""
+        value = self.inputs[index]
+        if value is None:
+            raise IndexError(f"{self.op_type} {self.name!r} has no input {index}")
+        return value
+
+    def optional(self, index: int) -> Value | None:
+        """The input at `index`; None when it was left out."""
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def is_constant(self, index: int) -> bool:
+        """Whether input `index` is a constant of the model."""
+        value = self.optional(index)
+        return value is not None and value.name in self.tape.constants
+
+    def wants(self, index: int) -> bool:
+        """Whether somebody needs the gradient with respect to input `index`."""
+        return index in self.wanted
+
+    def __repr__(self) -> str:
+        return f"Node({self.op_type} {self.name!r})"
+
+
+def _attribute(proto: AttributeProto) -> Any:
+    value = onnx.helper.get_attribute_value(proto)
+    return value.decode() if isinstance(value, bytes) else value
