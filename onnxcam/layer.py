@@ -88,7 +88,7 @@ def ancestors(value: Value) -> set[Value]:
     found, open_values = {value}, [value]
     while open_values:
         producer = open_values.pop().producer
-        fresh = {x for x in producer.inputs if x is not None} - found if producer else set()
+        fresh = producer.reads - found if producer else frozenset()
         found |= fresh
         open_values.extend(fresh)
     return found

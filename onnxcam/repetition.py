@@ -31,7 +31,7 @@ def rerun_on_repeats(tape: Tape, given: Mapping[Value, Value], end: Value, pictu
         if value not in of_picture:
             return value
         if value.dtype is None or value.dtype.kind not in "fV":
-            raise NotRepeatable(value.name)
+            raise NotRepeatable(value.name, "is a size taken from the picture itself")
         return repeat_rows(value, count)
 
     return replay(tape, given, end, outside)

@@ -41,16 +41,16 @@ NETS = [
     Net("resnet18", "layer4", "layer2", 2),
     Net("resnet50", "layer4", "layer3", 3),
     Net("vgg11_bn", "features.27", "features.17", 0),
-    Net("densenet121", "features.norm5", "features.denseblock3", 0, create=timm.create_model),
+    Net("densenet121", "features.norm5", "features.denseblock3", 2, create=timm.create_model),
     Net("googlenet", "inception5b", "inception4a", 3),
     Net("inception_v3", "Mixed_7c", "Mixed_6b", 2, size=299),
-    Net("mobilenet_v2", "features.18", "features.10", 0),
+    Net("mobilenet_v2", "features.18", "features.10", 2),
     Net("mobilenetv3_small_100", "blocks.5", "blocks.3", 1, create=timm.create_model),
     Net("shufflenet_v2_x1_0", "conv5", "stage3", 0),
     Net("squeezenet1_1", "classifier.2", "features.7", 0),
     Net("mnasnet1_0", "layers.16", "layers.10", 0),
     Net("regnet_y_400mf", "trunk_output", "trunk_output.block2", 0),
-    Net("efficientnet_b0", "features.8", "features.4", 4),
+    Net("efficientnet_b0", "features.8", "features.4", 0),
     Net("convnext_tiny", "features", "features.3", 0),
 ]
 
@@ -69,8 +69,8 @@ def build(net: Net, seed: int) -> tuple[Any, Any]:
 def settle(module: Any, size: int) -> None:
     """Batch normalisation with the statistics of real signals, three standard deviations above the kink of ReLU.
 
-    With its own statistics a deep random net magnifies rounding a hundredfold; and on a kink the gradient jumps, to a side
-    that rounding decides. torch in float32 and in float64 then differ by 1 % in relative L2 themselves.
+    With its own statistics a deep random net magnifies rounding a hundredfold; and on a kink the gradient jumps, to a
+    side that rounding decides. torch in float32 and in float64 then differ by 1 % in relative L2 themselves.
     """
     for part in module.eval().modules():
         if isinstance(part, torch.nn.Conv2d):

@@ -13,7 +13,7 @@ from samples import model_path, needs_samples
 from small_nets import CNN, cnn, net, pictures, run
 
 import onnxcam
-from onnxcam.errors import NameTaken, NoLinearHead, UnknownChoice
+from onnxcam.errors import NameTaken, NoGradientRule, NoLinearHead, NotRepeatable, UnknownChoice
 from onnxcam.metadata import KEY, parse
 
 
@@ -299,3 +299,21 @@ def test_the_file_is_hardly_larger_than_the_model(tmp_path):
     source = model_path("squeezenet1.1_fp32")
     path = onnxcam.convert(source).save(tmp_path / "out.onnx")
     assert path.stat().st_size <= 1.03 * source.stat().st_size
+
+
+def test_a_branch_between_layer_and_score_is_refused_and_not_stepped_over():
+    body = """
+      yes = Greater(total, zero)
+      picked = If (yes) <
+        then_branch = one () => (float[N,8] t) { t = Identity(flat) },
+        else_branch = two () => (float[N,8] e) { e = Neg(flat) }
+      >
+      both = Add(picked, flat)
+      y = Gemm(both, w3, b3)
+    """
+    model = net(CNN + "total = ReduceSum<keepdims=0>(x)\n" + body)
+    model.graph.initializer.append(onnx.helper.make_tensor("zero", 1, [], [0.0]))
+    with pytest.raises(NoGradientRule, match="If"):
+        onnxcam.convert(model)
+    with pytest.raises(NotRepeatable, match="If, a branch or loop"):
+        onnxcam.convert(model, multi_target=True)

@@ -138,7 +138,7 @@ def test_a_model_that_takes_one_target_a_run_gets_a_run_each(
     tmp_path: Path, net: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ):
     def refuse(*_: object) -> None:
-        raise NotRepeatable("size")
+        raise NotRepeatable("size", "is a size")
 
     monkeypatch.setattr("onnxcam.api.build_multi_target", refuse)
     ran = command(

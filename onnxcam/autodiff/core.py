@@ -91,7 +91,7 @@ def _active(tape: Tape, wrt: Sequence[Value]) -> set[Value]:
     """The values that depend differentiably on `wrt`, itself included."""
     active = set(wrt)
     for node in tape.nodes:
-        if node.op_type not in FLAT and not active.isdisjoint(node.inputs):
+        if node.op_type not in FLAT and not active.isdisjoint(node.reads):
             active.update(output for output in node.outputs if output.name and _can_carry(output))
     return active
 
@@ -100,7 +100,7 @@ def _between(tape: Tape, active: set[Value], ends: Iterable[Value]) -> list[Node
     """The nodes on active paths to the ends, in the order of the tape."""
     needed, nodes = set(ends), []
     for node in reversed(tape.nodes):
-        if not needed.isdisjoint(node.outputs) and not active.isdisjoint(node.inputs) and node.op_type not in FLAT:
+        if not needed.isdisjoint(node.outputs) and not active.isdisjoint(node.reads) and node.op_type not in FLAT:
             nodes.append(node)
             needed.update(value for value in node.inputs if value in active)
     return nodes[::-1]

@@ -89,8 +89,8 @@ class NoLinearHead(OnnxCamError):
 class NotRepeatable(OnnxCamError):
     """What lies above the layer depends on the batch in a way that forbids several targets an image."""
 
-    def __init__(self, tensor: str) -> None:
+    def __init__(self, tensor: str, why: str) -> None:
         super().__init__(
-            f"Several targets an image need what lies above the layer to run for each, but {tensor!r} is a size taken "
-            f"from the picture itself. Explain a later layer, or build without multi_target."
+            f"Several targets an image need what lies above the layer to run for each, but {tensor!r} {why}. Explain a "
+            f"later layer, or build without multi_target."
         )

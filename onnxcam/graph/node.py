@@ -9,6 +9,7 @@ import onnx.helper
 from onnx import AttributeProto, NodeProto
 
 from onnxcam.graph.value import Value
+from onnxcam.graph.walk import reads
 
 if TYPE_CHECKING:
     from onnxcam.graph.tape import Tape
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 class Node:
     """A node of the graph, its inputs and outputs as values. `wanted` is set by the reverse walk for its rules."""
 
-    __slots__ = ("attributes", "inputs", "name", "op_type", "outputs", "proto", "tape", "wanted")
+    __slots__ = ("attributes", "inputs", "name", "op_type", "outputs", "proto", "reads", "tape", "wanted")
 
     def __init__(self, proto: NodeProto, tape: Tape) -> None:
         self.proto, self.tape, self.name = proto, tape, proto.name
         self.op_type = f"{proto.domain}.{proto.op_type}" if proto.domain else proto.op_type
         self.inputs = tuple(tape.value(name) if name else None for name in proto.input)
+        # The bodies of control flow take tensors from around them without naming them as inputs.
+        self.reads = frozenset(tape.value(name) for name in reads(proto))
         self.outputs = tuple(Value(name, tape) for name in proto.output)
         self.attributes: Mapping[str, Any] = {a.name: _attribute(a) for a in proto.attribute}
         self.wanted: frozenset[int] = frozenset()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from onnxcam.errors import NotRepeatable
 from onnxcam.graph.node import Node
 from onnxcam.graph.tape import Tape
 from onnxcam.graph.value import Value
@@ -17,9 +18,14 @@ def replay(tape: Tape, given: Mapping[Value, Value], end: Value, outside: Callab
         given: from values of the graph to what takes their place.
         end: what is asked for.
         outside: what takes the place of values that come in from beside the given ones.
+
+    Raises:
+        NotRepeatable: if control flow lies between.
     """
     replaced = dict(given)
     for node in between(tape, set(given), end):
+        if not node.reads.issubset(node.inputs):
+            raise NotRepeatable(node.output.name, f"comes from {node.op_type}, a branch or loop")
         inputs = [None if x is None else replaced.get(x) or outside(x) for x in node.inputs]
         outputs = tape.emit(node.op_type, inputs, node.attributes, outputs=len(node.outputs))
         replaced.update(zip(node.outputs, outputs, strict=True))
@@ -30,13 +36,13 @@ def between(tape: Tape, starts: set[Value], end: Value) -> list[Node]:
     """The nodes that depend on the starts and that the end depends on, in order."""
     reached, forward = set(starts), []
     for node in tape.nodes:
-        if not reached.isdisjoint(node.inputs) and reached.isdisjoint(node.outputs):
+        if not reached.isdisjoint(node.reads) and reached.isdisjoint(node.outputs):
             reached.update(node.outputs)
             forward.append(node)
     needed, nodes = {end}, []
     for node in reversed(forward):
         if not needed.isdisjoint(node.outputs):
-            needed.update(x for x in node.inputs if x is not None)
+            needed |= node.reads
             nodes.append(node)
     return nodes[::-1]
 
@@ -45,6 +51,6 @@ def descendants(tape: Tape, start: Value) -> set[Value]:
     """The value and everything that is computed from it."""
     found = {start}
     for node in tape.nodes:
-        if not found.isdisjoint(node.inputs):
+        if not found.isdisjoint(node.reads):
             found.update(node.outputs)
     return found
