@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -180,7 +182,10 @@ def test_ctrl_c_ends_a_real_process_in_one_line_with_130(tmp_path: Path):
     for number in range(300):
         photo(tmp_path / "in" / f"{number}.png", size=(300, 300))
     args = [sys.executable, "-m", "onnxcam", "explain", colour_graph(tmp_path), tmp_path / "in", "-o", tmp_path / "out"]
-    with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    # A shell's background jobs, and so their children, ignore the signal unless they say otherwise.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(args, preexec_fn=heed, **pipes) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.send_signal(signal.SIGINT)

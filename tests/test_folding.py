@@ -45,6 +45,8 @@ FOLDED = [
     ("Expand", "a = Constant <value_float = 2.0> () b = Constant <value_ints = [3]> () t = Expand (a, b)", [2, 2, 2]),
     ("Max", """a = Constant <value_ints = [5, 1]> () b = Constant <value_int = 3> () m = Max (a, b)
         t = Cast <to = 1> (m)""", [5, 3]),
+    ("Clip", """a = Constant <value_ints = [5, -1]> () low = Constant <value_int = 0> () m = Clip (a, low)
+        t = Cast <to = 1> (m)""", [5, 0]),
 ]  # fmt: skip
 
 
@@ -133,3 +135,15 @@ def test_a_graph_of_two_hundred_nodes_takes_a_fifth_of_a_second_at_most():
     drop_unused(proto)
     assert time.perf_counter() - start < 0.2
     assert not any(node.op_type == "Shape" for node in proto.graph.node)
+
+
+def test_pads_that_wait_for_one_another_all_become_constants():
+    level = """
+      s{k} = Shape <start = 2, end = 4> (x{k}) two{k} = Constant <value_ints = [2]> () r{k} = Mod (s{k}, two{k})
+      z{k} = Constant <value_ints = [0, 0]> () none{k} = Constant <value_ints = [0, 0, 0, 0]> ()
+      p{k} = Concat <axis = 0> (z{k}, r{k}, none{k}) w{k} = Pad (x{k}, p{k})
+      x{n} = MaxPool <kernel_shape = [2, 2], strides = [2, 2]> (w{k})"""
+    body = "x0 = Relu (x)" + "".join(level.format(k=k, n=k + 1) for k in range(6)) + " y = Relu (x6)"
+    proto = model(f"(float[N, 3, 99, 99] x) => (float[] y) {{ {body} }}", opset=18)
+    fold_constants(proto)
+    assert {node.op_type for node in proto.graph.node} == {"Relu", "Pad", "MaxPool"}

@@ -90,6 +90,14 @@ for _op, _function in ELEMENTWISE.items():
     folds(_op)(_elementwise(_function))
 
 
+@folds("Clip")
+@_known
+def clip(inputs: Arrays, _: Mapping[str, Any]) -> list[Array] | None:
+    """Between two bounds, either of which may be left out."""
+    x, low, high = (*inputs, None, None)[:3]
+    return None if x is None or (low is None and high is None) else [np.clip(x, low, high).astype(x.dtype)]
+
+
 @folds("Mod")
 @_known
 def modulo(inputs: Any, attributes: Mapping[str, Any]) -> list[Array] | None:

@@ -19,7 +19,6 @@ from onnxcam.graph.arithmetic import FOLDS, is_partial
 from onnxcam.graph.walk import reads
 
 LIMIT_BYTES = 65536  # of a constant that takes part
-ROUNDS = 4  # a folded shape can make further shapes known
 OPSET = 18
 # Outputs that cost time when they are asked for and are often left unused.
 OPTIONAL_OUTPUTS = frozenset({"BatchNormalization", "Dropout", "LayerNormalization", "MaxPool"})
@@ -33,9 +32,9 @@ def fold_constants(model: ModelProto) -> None:
     A dimension that is known counts even where others beside it are symbolic: of Shape(x) for x (N, 3, 224, 224) all
     but the first entry is known.
     """
-    for _ in range(ROUNDS):
-        if not _fold_once(model) or not any(node.op_type in ("Shape", "Size") for node in model.graph.node):
-            break
+    # A folded shape can make further shapes known: in nets ported from TensorFlow each Pad waits for the one before.
+    while _fold_once(model) and any(node.op_type in ("Shape", "Size") for node in model.graph.node):
+        pass
 
 
 def drop_unused(model: ModelProto) -> None:
