@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from onnx import ModelProto
@@ -91,9 +92,18 @@ def explain(
 
     `options` are those of `convert`; who explains more than once converts once and keeps an `Explainer`.
     """
-    explainer = Explainer(convert(source, **options).to_bytes(), providers=providers)
+    explainer = explainer_of(convert(source, **options), providers=providers)
     found: Explanation | list[Explanation] = explainer(images, target)
     return found
+
+
+def explainer_of(graph: ExplainGraph, **options: Any) -> Explainer:
+    """The explain graph in ONNX Runtime, without a file of its own. `options` are those of `Explainer`."""
+    if not graph.is_large:
+        return Explainer(graph.to_bytes(), **options)
+    # Over 2 GB there are no bytes to hand over: weights stay in a side file, which is needed until they are loaded.
+    with TemporaryDirectory(prefix="onnxcam-") as folder:
+        return Explainer(graph.save(Path(folder) / "explain.onnx"), **options)
 
 
 def gradient(source: Any, of: str | None = None, wrt: Sequence[str] | None = None) -> ModelProto:

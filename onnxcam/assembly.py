@@ -12,7 +12,7 @@ from onnx import ModelProto
 from onnxcam.autodiff import differentiate
 from onnxcam.conventions import CONVENTIONS
 from onnxcam.errors import NameTaken, NoLinearHead, NoPathToScore
-from onnxcam.graph import Dim, Tape, Value, between, check, drop_unused, write, write_metadata
+from onnxcam.graph import Dim, Tape, Value, between, check, drop_unused, is_large, write, write_metadata
 from onnxcam.layer import Layer
 from onnxcam.layouts import picture_layout
 from onnxcam.metadata import KEY, Metadata
@@ -61,8 +61,13 @@ class ExplainGraph:
         write(self.model, path)
         return Path(path)
 
+    @property
+    def is_large(self) -> bool:
+        """Whether it is over 2 GB, so that its weights lie in a side file."""
+        return is_large(self.model)
+
     def to_bytes(self) -> bytes:
-        """The file's bytes."""
+        """The file's bytes; of a large graph they are not all, so save that."""
         data: bytes = self.model.SerializeToString()
         return data
 

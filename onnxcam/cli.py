@@ -104,6 +104,7 @@ def explain(
     top_k: Annotated[int, typer.Option("--top-k", min=0, help="The K best classes of each picture.")] = 0,
     alpha: Alpha = 0.5,
     colormap: Colormap = None,
+    blend: Annotated[str | None, typer.Option("--blend", help="How they mix: alpha, add, pytorch-grad-cam.")] = None,
     contour: Annotated[bool, typer.Option("--contour", help="Outline the hot region.")] = False,
     box: Annotated[bool, typer.Option("--box", help="A box around the hot region.")] = False,
     legend: Legend = False,
@@ -121,7 +122,7 @@ def explain(
     from onnxcam.folders import Style, explain_jobs, find_jobs, make_folder
     from onnxcam.opening import open_explainer
 
-    check_colormap(colormap)
+    check_drawing(colormap, blend)
     jobs = find_jobs(images, output)
     targets = [_target(text) for text in target or []] + [-rank for rank in range(1, top_k + 1)]
     build = asked(layer=layer, method=method, score=score)
@@ -130,7 +131,7 @@ def explain(
     for entry in targets:
         explainer.classes.number(entry)  # a class that does not exist is one error, not one a picture
     make_folder(output)
-    style = Style(alpha, colormap, contour=contour, box=box, legend=legend, save_heatmap=save_heatmap)
+    style = Style(alpha, colormap, blend, contour=contour, box=box, legend=legend, save_heatmap=save_heatmap)
     with console.without_native_noise():
         results = console.progress(explain_jobs(explainer, jobs, targets, style), len(jobs))
         console.report(results, len(jobs), as_json=as_json)
@@ -192,12 +193,13 @@ def demo(output: Folder = Path("onnxcam-demo"), as_json: AsJson = False) -> None
     console.report(iter([[record] for record in records]), len(records), as_json=as_json)
 
 
-def check_colormap(name: str | None) -> None:
-    """Refuses a colour map that does not exist, before any work is done."""
-    from onnxcam.overlay import COLORMAPS
+def check_drawing(colormap: str | None, blend: str | None) -> None:
+    """Refuses a colour map or blend rule that does not exist, before any work is done."""
+    from onnxcam.overlay import BLENDS, COLORMAPS
 
-    if name is not None and name.lower() not in COLORMAPS:
-        raise UnknownChoice("colour map", name, COLORMAPS)
+    for kind, name, known in (("colour map", colormap, COLORMAPS), ("blend rule", blend, BLENDS)):
+        if name is not None and name.lower() not in known:
+            raise UnknownChoice(kind, name, known)
 
 
 def asked(**options: Any) -> dict[str, Any]:

@@ -22,9 +22,11 @@ def open_explainer(model: str, build: dict[str, Any], run: dict[str, Any], *, se
             made = f"{explainer.metadata.method} at {', '.join(explainer.metadata.layers)}"
             raise BuildOptionsUnused(model, [f"--{name}" for name in build], made)
     else:
+        from onnxcam import api
+
         described = {name: run[name] for name in ("preprocess", "labels") if name in run}
         graph = built(model, build | described, several=several)
-        explainer = Explainer(graph.to_bytes(), **{name: run[name] for name in run.keys() - described.keys()})
+        explainer = api.explainer_of(graph, **{name: run[name] for name in run.keys() - described.keys()})
     tell_what_was_assumed(explainer, run.get("preprocess"))
     return explainer
 

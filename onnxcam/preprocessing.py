@@ -41,6 +41,7 @@ SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 PRESETS: dict[str, dict[str, Any]] = {
     "torchvision": {"resize": "shorter", "mean": IMAGENET_MEAN, "std": IMAGENET_STD},
+    "timm": {"resize": "shorter", "interpolation": "bicubic", "mean": IMAGENET_MEAN, "std": IMAGENET_STD},
     "caffe": {"channels": "BGR", "scale": 1.0, "mean": CAFFE_MEAN},
     "tf": {"scale": 1 / 127.5, "mean": (1.0, 1.0, 1.0)},
     "torch": {"mean": IMAGENET_MEAN, "std": IMAGENET_STD},

@@ -13,6 +13,8 @@ from samples import model_path, needs_samples
 from small_nets import CNN, cnn, net, pictures, run
 
 import onnxcam
+from onnxcam.api import explainer_of
+from onnxcam.assembly import ExplainGraph
 from onnxcam.errors import NameTaken, NoGradientRule, NoLinearHead, NotRepeatable, UnknownChoice
 from onnxcam.metadata import KEY, parse
 
@@ -317,3 +319,12 @@ def test_a_branch_between_layer_and_score_is_refused_and_not_stepped_over():
         onnxcam.convert(model)
     with pytest.raises(NotRepeatable, match="If, a branch or loop"):
         onnxcam.convert(model, multi_target=True)
+
+
+def test_a_graph_over_two_gigabytes_is_run_from_a_file(monkeypatch: pytest.MonkeyPatch):
+    graph = onnxcam.convert(cnn(), preprocess="unit")
+    photo = np.full((16, 16, 3), 128, np.uint8)
+    expected = explainer_of(graph)(photo).heatmap
+    monkeypatch.setattr(ExplainGraph, "is_large", property(lambda _: True))
+    monkeypatch.setattr(ExplainGraph, "to_bytes", None)
+    np.testing.assert_array_equal(explainer_of(graph)(photo).heatmap, expected)

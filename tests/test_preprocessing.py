@@ -60,6 +60,18 @@ def test_torchvision_agrees_with_torchvision() -> None:
     assert np.abs(got - expected).mean() < 1e-4
 
 
+def test_timm_agrees_with_timms_evaluation_transform() -> None:
+    transforms = torchvision_transforms()
+    image = noise(333, 500)
+    normalise = transforms.Normalize(*(values.tolist() for values in IMAGENET))
+    bicubic = transforms.InterpolationMode.BICUBIC
+    steps = [transforms.Resize(256, bicubic), transforms.CenterCrop(224), transforms.ToTensor(), normalise]
+    expected = transforms.Compose(steps)(Pil.fromarray(image)).numpy()
+    got, _ = prepare(image, parse("timm", size=(224, 224)))
+    assert np.abs(got - expected).max() <= 1 / 255 / 0.224 + 1e-5
+    assert np.abs(got - expected).mean() < 1e-4
+
+
 def test_a_crop_larger_than_the_photo_is_filled_with_black_like_torchvisions() -> None:
     transforms = torchvision_transforms()
     image = noise(40, 50)
@@ -121,7 +133,7 @@ def test_letterbox_fits_the_photo_in_the_middle_of_grey_114() -> None:
 
 
 def test_every_preset_has_been_tested() -> None:
-    assert set(PRESETS) == {"torchvision", "letterbox", *FORMULAS}
+    assert set(PRESETS) == {"torchvision", "timm", "letterbox", *FORMULAS}
 
 
 def test_grey_is_pillows_and_takes_the_mean_of_the_channels_means() -> None:

@@ -19,5 +19,10 @@ def write_metadata(model: ModelProto, key: str, text: str) -> None:
 
 def check(model: ModelProto) -> None:
     """ONNX's full checker, strict shape inference included; models over 2 GB are checked when they are written."""
-    if not external_tensors(model):
+    if not is_large(model):
         onnx.checker.check_model(model, full_check=True)
+
+
+def is_large(model: ModelProto) -> bool:
+    """Whether its weights are too large to be held with it."""
+    return bool(external_tensors(model))
