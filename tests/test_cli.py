@@ -156,7 +156,7 @@ def test_drawing_options_change_the_picture(tmp_path: Path, command: Command):
     for number, options in enumerate([[], ["--alpha", 0.2], ["--colormap", "jet"], ["--blend", "add"], ["--box"], ["--legend"]]):
         assert command("explain", graph, path, "-o", tmp_path / str(number), *options).code == 0
         seen.add(bytes_of(tmp_path / str(number) / "a.cam.png"))
-    assert len(seen) == 5
+    assert len(seen) == 6
 
 
 def test_a_picture_read_before_the_interruption_stays_and_the_exit_code_is_130(
