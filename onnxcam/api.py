@@ -61,22 +61,26 @@ def convert(
     Raises:
         OnnxCamError: one of its kinds, for a model, layer, method or option that cannot be had.
     """
-    _check("method", method, METHODS)
-    _check("normalisation", normalize, CONVENTIONS)
+    for kind, name, known in (("method", method, METHODS), ("normalisation", normalize, CONVENTIONS)):
+        _check(kind, name, known)
     for name in outputs:
         _check("output", name, RAW_OUTPUTS)
     loaded = load(to_onnx(source, example))
-    tape = Tape(loaded.proto)
-    scores = find_scores(tape, score)
-    known = find_layers(tape, scores.values)
-    wanted: Sequence[str | None] = [layer] if isinstance(layer, str) or layer is None else layer
-    chosen = tuple(resolve(tape, known, name) for name in wanted)
-    picture = find_picture(tape)
-    assert picture is not None  # noqa: S101 - find_layers has found it
-    plan = Plan(tape, picture, scores, chosen, METHODS[method], normalize)
+    plan = _plan(loaded, [layer] if isinstance(layer, str) else layer, method, score=score, normalize=normalize)
     metadata = _describe(plan, loaded, preprocess, labels=labels, multi_target=multi_target)
     model = build_multi_target(plan) if multi_target else build(plan, outputs)
     return ExplainGraph(seal(model, metadata), metadata)
+
+
+def _plan(loaded: LoadedModel, layers: Sequence[str] | None, method: str, *, score: str, normalize: str) -> Plan:
+    """The parts that were asked for, found in the model; without layers the default one."""
+    tape = Tape(loaded.proto)
+    scores = find_scores(tape, score)
+    known = find_layers(tape, scores.values)
+    chosen = tuple(resolve(tape, known, name) for name in layers) if layers else (resolve(tape, known, None),)
+    picture = find_picture(tape)
+    assert picture is not None  # noqa: S101 - find_layers has found it
+    return Plan(tape, picture, scores, chosen, METHODS[method], normalize)
 
 
 def layers(source: Any, example: Any = None) -> list[Layer]:
