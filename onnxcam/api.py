@@ -68,7 +68,7 @@ def convert(
     loaded = load(to_onnx(source, example))
     plan = _plan(loaded, [layer] if isinstance(layer, str) else layer, method, score=score, normalize=normalize)
     metadata = _describe(plan, loaded, preprocess, labels=labels, multi_target=multi_target)
-    model = build_multi_target(plan) if multi_target else build(plan, outputs)
+    model = (build_multi_target if multi_target else build)(plan, outputs)
     return ExplainGraph(seal(model, metadata), metadata)
 
 

@@ -17,7 +17,7 @@ from onnxcam.layer import Layer
 from onnxcam.layouts import picture_layout
 from onnxcam.metadata import KEY, Metadata
 from onnxcam.methods import Method
-from onnxcam.repetition import repeat_rows, rerun_on_repeats
+from onnxcam.repetition import rerun_on_repeats
 from onnxcam.scores import PLUMBING, Scores, Selection, select
 from onnxcam.seeds import cotangents
 
@@ -89,43 +89,43 @@ def build(plan: Plan, outputs: Sequence[str] = ()) -> ModelProto:
     with tape.named("heatmap"):
         heatmap = CONVENTIONS[plan.normalize](found.raw, picture_size(plan.picture))
     finish(plan, heatmap, selection, lead=[_batch(plan)])
-    extra = {"activation": found.activation, "gradient": found.gradient, "raw_map": found.raw[0]}
     for name in outputs:
-        value = extra[name]
-        if value is None:
-            raise NoPathToScore(plan.layers[0].name, f"method {plan.method.name!r} takes no gradient")
-        tape.add_output(value, name)
+        tape.add_output(_extra(plan, found, name), name)
     return tape.model
 
 
-def build_multi_target(plan: Plan) -> ModelProto:
+def build_multi_target(plan: Plan, outputs: Sequence[str] = ()) -> ModelProto:
     """The same for K targets an image: `target` is (N, K), `heatmap` (N, K, H, W); K is free at run time.
 
     The model runs once an image; what lies above the lowest layer runs again for each target.
     """
     tape, scores = plan.tape, plan.scores
-    check_names(tape, ())
+    check_names(tape, outputs)
     target = tape.add_input("target", np.int64, [_batch(plan), "targets"], default=np.array([[BEST]]))
     with tape.named("target"):
         rows = tape.Concat(tape.Shape(scores.values, start=0, end=1), tape.ints(1), axis=0)
         wanted = tape.Expand(target, rows)
-        count = tape.Shape(wanted, start=1, end=2)
-    originals = [tape.value(layer.tensor) for layer in plan.layers]
+        lead, count = tape.Shape(wanted), tape.Shape(wanted, start=1, end=2)
+    layers = [tape.value(layer.tensor) for layer in plan.layers]
     with tape.named("repeated"):
-        activations = [repeat_rows(value, count) for value in originals]
-        given = dict(zip(originals, activations, strict=True))
-        values = rerun_on_repeats(tape, given, scores.values, plan.picture, count)
+        repeated = rerun_on_repeats(tape, layers, scores.values, plan.picture, count=count)
+    values = repeated[scores.values]
     with tape.named("target"):
         selection = select(scores, values, tape.Reshape(wanted, tape.ints(-1)))
-    found = maps(plan, activations, values, selection)
+    found = maps(plan, [repeated[layer] for layer in layers], values, selection)
     with tape.named("heatmap"):
-        heatmap = CONVENTIONS[plan.normalize](found.raw, picture_size(plan.picture))
-        shape = tape.Shape(wanted)
-        size = tape.Concat(shape, tape.Shape(heatmap, start=1), axis=0)
-        heatmap = tape.Reshape(heatmap, size)
-        index, score = tape.Reshape(selection.index, shape), tape.Reshape(selection.score, shape)
+        heatmap = _by_target(CONVENTIONS[plan.normalize](found.raw, picture_size(plan.picture)), lead)
+        index, score = _by_target(selection.index, lead), _by_target(selection.score, lead)
     finish(plan, heatmap, replace(selection, index=index, score=score), lead=[_batch(plan), "targets"])
+    for name in outputs:
+        tape.add_output(_by_target(_extra(plan, found, name), lead), name)
     return tape.model
+
+
+def _by_target(value: Value, lead: Value) -> Value:
+    """(N·K, …) → (N, K, …). `lead`: int64 [N, K]."""
+    op, rank = value.tape, len(value.shape or ())
+    return op.Reshape(value, op.Concat(lead, op.Shape(value, start=1), axis=0) if rank > 1 else lead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,14 @@ class Maps:
     raw: list[Value]
     activation: Value
     gradient: Value | None
+
+
+def _extra(plan: Plan, found: Maps, name: str) -> Value:
+    """One of RAW_OUTPUTS."""
+    value = {"activation": found.activation, "gradient": found.gradient, "raw_map": found.raw[0]}[name]
+    if value is None:
+        raise NoPathToScore(plan.layers[0].name, f"method {plan.method.name!r} takes no gradient")
+    return value
 
 
 def maps(plan: Plan, activations: Sequence[Value], values: Value, selection: Selection) -> Maps:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from onnxcam.errors import NotRepeatable
 from onnxcam.graph import Tape, Value, descendants, replay
@@ -19,13 +19,16 @@ def repeat_rows(value: Value, count: Value) -> Value:
     return op.Reshape(stretched, op.Concat(op.ints(-1), op.Shape(value, start=1), axis=0))
 
 
-def rerun_on_repeats(tape: Tape, given: Mapping[Value, Value], end: Value, picture: Value, count: Value) -> Value:
-    """`end` computed again from the repeated values; what else depends on the picture is repeated too.
+def rerun_on_repeats(
+    tape: Tape, layers: Sequence[Value], end: Value, picture: Value, *, count: Value
+) -> dict[Value, Value]:
+    """The layers and `end` for repeated rows: the lowest layers are repeated, and what lies above them runs again.
 
     Raises:
-        NotRepeatable: if sizes computed from the picture itself go into the part that is run again.
+        NotRepeatable: if sizes computed from the picture itself, or control flow, go into what is run again.
     """
     of_picture = descendants(tape, picture)
+    lowest = [layer for layer in layers if not any(layer in descendants(tape, x) for x in layers if x != layer)]
 
     def outside(value: Value) -> Value:
         if value not in of_picture:
@@ -34,4 +37,4 @@ def rerun_on_repeats(tape: Tape, given: Mapping[Value, Value], end: Value, pictu
             raise NotRepeatable(value.name, "is a size taken from the picture itself")
         return repeat_rows(value, count)
 
-    return replay(tape, given, end, outside)
+    return replay(tape, {layer: repeat_rows(layer, count) for layer in lowest}, end, outside)

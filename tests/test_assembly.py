@@ -182,6 +182,18 @@ def test_several_targets_give_the_maps_of_single_ones(layer: str | None):
         np.testing.assert_allclose(many["target_score"][:, place], single["target_score"], rtol=1e-5)
 
 
+def test_several_targets_of_several_layers_give_the_maps_of_single_ones():
+    feeds, targets = {"x": pictures(2)}, np.array([[0, 3], [4, -1]])
+    options = {"layer": ["r1", "r2"], "outputs": ["raw_map", "gradient"]}
+    many = run(onnxcam.convert(cnn(), multi_target=True, **options).model, {**feeds, "target": targets})
+    assert many["gradient"].shape == (2, 2, 6, 16, 16)
+    one = onnxcam.convert(cnn(), **options).model
+    for place in range(2):
+        single = run(one, {**feeds, "target": targets[:, place]})
+        for name in ("heatmap", "raw_map", "gradient"):
+            np.testing.assert_allclose(many[name][:, place], single[name], atol=1e-5)
+
+
 def cnn_from(start: str) -> str:
     return CNN.replace("Conv<pads=[1,1,1,1]>(x,", f"Conv<pads=[1,1,1,1]>({start},") + "y = Gemm(flat, w3, b3)"
 

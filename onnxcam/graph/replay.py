@@ -10,8 +10,10 @@ from onnxcam.graph.tape import Tape
 from onnxcam.graph.value import Value
 
 
-def replay(tape: Tape, given: Mapping[Value, Value], end: Value, outside: Callable[[Value], Value]) -> Value:
-    """What `end` would be if the `given` values were others: the nodes between them, emitted once more.
+def replay(
+    tape: Tape, given: Mapping[Value, Value], end: Value, outside: Callable[[Value], Value]
+) -> dict[Value, Value]:
+    """What the values up to `end` would be if the `given` ones were others: the nodes between, emitted once more.
 
     Args:
         tape: the graph.
@@ -29,7 +31,7 @@ def replay(tape: Tape, given: Mapping[Value, Value], end: Value, outside: Callab
         inputs = [None if x is None else replaced.get(x) or outside(x) for x in node.inputs]
         outputs = tape.emit(node.op_type, inputs, node.attributes, outputs=len(node.outputs))
         replaced.update(zip(node.outputs, outputs, strict=True))
-    return replaced[end]
+    return replaced
 
 
 def between(tape: Tape, starts: set[Value], end: Value) -> list[Node]:
