@@ -111,7 +111,7 @@ class Tape:
         array = np.asarray(array)
         key = (array.dtype.str, array.dtype.name, array.shape, array.tobytes())
         if key not in self._shared:
-            tensor = onnx.numpy_helper.from_array(array, self.fresh_name("constant"))
+            tensor = onnx.numpy_helper.from_array(array, self._names.fresh("constant"))
             self.add_constant(tensor)
             self._shared[key] = self.value(tensor.name)
         return self._shared[key]
