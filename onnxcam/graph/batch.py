@@ -1,6 +1,6 @@
 """A model exported for one image at a time, opened up for any number of them.
 
-The batch is followed from the inputs to the outputs: which axis of each tensor counts the images (image_rules.py holds
+The batch is followed from the inputs to the outputs: which axis of each tensor counts the images (batch_rules.py holds
 what each op does to it). Where an exporter baked the 1 into a target shape it is taken out; where an op would mix
 images, such as a Softmax over them or NonMaxSuppression, the model stays as it is and the op is named as the reason.
 """
@@ -10,9 +10,9 @@ from __future__ import annotations
 import onnx.shape_inference
 from onnx import GraphProto, ModelProto, TypeProto, ValueInfoProto
 
-import onnxcam.graph.image_axes
-import onnxcam.graph.image_rules  # noqa: F401  (both fill the table of rules)
-from onnxcam.graph.images import MixesImages, Trace
+import onnxcam.graph.batch_axes
+import onnxcam.graph.batch_rules  # noqa: F401  (both fill the table of rules)
+from onnxcam.graph.batch_trace import MixesImages, Trace
 from onnxcam.graph.shapes import skeleton
 
 TRIAL = 3  # images in the trial that shape inference makes of an opened model

@@ -8,7 +8,7 @@ import numpy as np
 from onnx import NodeProto
 
 from onnxcam.graph.adapters import Draft, give, source
-from onnxcam.graph.images import Digit, Trace, follows, moved
+from onnxcam.graph.batch_trace import Digit, Trace, follows, moved
 
 ELEMENTWISE = (
     "Abs", "Acos", "Acosh", "Add", "And", "Asin", "Asinh", "Atan", "Atanh", "BitwiseAnd", "BitwiseNot", "BitwiseOr",

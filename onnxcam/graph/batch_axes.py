@@ -8,7 +8,7 @@ from dataclasses import replace
 from onnx import NodeProto
 
 from onnxcam.graph.adapters import source
-from onnxcam.graph.images import Digit, Trace, follows
+from onnxcam.graph.batch_trace import Digit, Trace, follows
 
 REDUCTIONS = ("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
 
