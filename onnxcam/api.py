@@ -9,23 +9,19 @@ from typing import Any
 
 from onnx import ModelProto
 
-from onnxcam import __version__
 from onnxcam.assembly import RAW_OUTPUTS, ExplainGraph, Plan, build, build_multi_target, seal
 from onnxcam.autodiff import differentiate
 from onnxcam.conventions import CONVENTIONS, DEFAULT
-from onnxcam.conversion import to_onnx
+from onnxcam.description import describe
 from onnxcam.engine import Explainer
 from onnxcam.errors import NoPathToScore, UnknownChoice, UnknownLayer
 from onnxcam.explanation import Explanation
-from onnxcam.facts import author_facts
 from onnxcam.graph import LoadedModel, Tape, drop_unused, load
-from onnxcam.labels import read_labels
 from onnxcam.layer import Layer, find_layers, resolve
-from onnxcam.layouts import find_picture, picture_layout
-from onnxcam.metadata import Metadata
+from onnxcam.layouts import find_picture
 from onnxcam.methods import METHODS
-from onnxcam.preprocessing import Preprocessing, parse
 from onnxcam.scores import LOGIT, find_scores
+from onnxcam.sources import open_source
 
 DEFAULT_METHOD = "gradcam"
 
@@ -42,12 +38,20 @@ def convert(
     normalize: str = DEFAULT,
     multi_target: bool = False,
     outputs: Sequence[str] = (),
+    weights: str | Path | None = None,
+    pretrained: bool = False,
+    input_size: tuple[int, int] | None = None,
+    dynamic_size: bool = False,
+    custom_objects: Mapping[str, Any] | None = None,
+    keep_outputs: Sequence[str] = (),
+    check: bool = True,
 ) -> ExplainGraph:
     """The explain graph of a model: image in; scores, class and heatmap out.
 
     Args:
-        source: an ONNX file, its bytes, a ModelProto, or what a converter reads (a live torch.nn.Module, …).
-        example: one input batch, for converters that trace the model.
+        source: an ONNX file, its bytes, a ModelProto, or what a converter reads: a live torch.nn.Module or keras.Model,
+            a Keras or PyTorch file, a SavedModel folder, a frozen graph, or a factory ("timm:resnet18", "mypkg:build").
+        example: one input batch, or a tuple of the arguments of the call, for converters that trace the model.
         method: a name in `onnxcam.methods.METHODS`.
         layer: one or more names as `onnxcam.layers` lists them; None takes the default. Several are fused.
         score: "logit" (a final softmax or sigmoid is stepped over) or "probability".
@@ -57,6 +61,13 @@ def convert(
             "captum".
         multi_target: `target` becomes (N, K), the heatmap (N, K, H, W).
         outputs: also give "activation", "gradient" or "raw_map" of the first layer.
+        weights: a file of weights, where the source is an architecture or a factory.
+        pretrained: take the weights that the owner of the factory publishes (timm, torchvision).
+        input_size: (height, width) of the pictures, where the source leaves them open.
+        dynamic_size: leave height and width open in the result.
+        custom_objects: Keras classes and functions by the names that a file knows them by.
+        keep_outputs: the outputs to keep of a TensorFlow graph that has several.
+        check: compare what was converted with the framework's own model, on random inputs.
 
     Raises:
         OnnxCamError: one of its kinds, for a model, layer, method or option that cannot be had.
@@ -65,9 +76,22 @@ def convert(
         _check(kind, name, known)
     for name in outputs:
         _check("output", name, RAW_OUTPUTS)
-    loaded = load(to_onnx(source, example))
+    opened = open_source(
+        source,
+        example=example,
+        is_checked=check,
+        weights=None if weights is None else Path(weights),
+        pretrained=pretrained,
+        input_size=input_size,
+        dynamic_size=dynamic_size,
+        custom_objects=dict(custom_objects or {}),
+        outputs=tuple(keep_outputs),
+    )
+    loaded = load(opened.onnx)
     plan = _plan(loaded, [layer] if isinstance(layer, str) else layer, method, score=score, normalize=normalize)
-    metadata = _describe(plan, loaded, preprocess, labels=labels, multi_target=multi_target)
+    metadata = describe(
+        plan, loaded, preprocess=preprocess, labels=labels, multi_target=multi_target, story=opened.story
+    )
     model = (build_multi_target if multi_target else build)(plan, outputs)
     return ExplainGraph(seal(model, metadata), metadata)
 
@@ -85,7 +109,7 @@ def _plan(loaded: LoadedModel, layers: Sequence[str] | None, method: str, *, sco
 
 def layers(source: Any, example: Any = None) -> list[Layer]:
     """What can be explained in the model, the default first, then from the last to the first."""
-    tape = Tape(load(to_onnx(source, example)).proto)
+    tape = Tape(load(open_source(source, example=example).onnx).proto)
     return find_layers(tape, find_scores(tape).values)
 
 
@@ -121,7 +145,7 @@ def gradient(source: Any, of: str | None = None, wrt: Sequence[str] | None = Non
         of: the tensor to differentiate; None: the first output.
         wrt: the tensors to differentiate by, inputs or inner ones; None: every float input.
     """
-    tape = Tape(load(to_onnx(source)).proto)
+    tape = Tape(load(open_source(source).onnx).proto)
     end = tape.outputs[0] if of is None else tape.value(of)
     by = [x.name for x in tape.inputs if x.dtype is not None and x.dtype.kind in "fV"] if wrt is None else wrt
     for name in (end.name, *by):
@@ -134,44 +158,6 @@ def gradient(source: Any, of: str | None = None, wrt: Sequence[str] | None = Non
         tape.add_output(found, f"gradient/{name}", shape=tape.value(name).shape)
     drop_unused(tape.model)
     return tape.model
-
-
-def _describe(
-    plan: Plan, loaded: LoadedModel, preprocess: str | Mapping[str, Any] | None, *, labels: Any, multi_target: bool
-) -> Metadata:
-    facts = author_facts(loaded.proto)
-    spec = preprocess if preprocess is not None else facts.get("preprocessing")
-    names = labels if labels is not None else facts.get("labels")
-    scores = plan.scores
-    return Metadata(
-        method=plan.method.name,
-        layers=tuple(layer.name for layer in plan.layers),
-        score=scores.kind,
-        input=plan.picture.name,
-        scores=scores.output.name,
-        classes=scores.classes,
-        sides=scores.has_sides,
-        labels=None if names is None else read_labels(names, scores.classes),
-        preprocessing=None if spec is None else fit(spec, plan).to_dict(),
-        normalize=plan.normalize,
-        multi_target=multi_target,
-        batch=loaded.batch_reason or None,
-        source={"file": loaded.source.file or "", "sha256": loaded.source.sha256},
-        versions={"onnxcam": __version__},
-    )
-
-
-def fit(spec: str | Mapping[str, Any] | None, plan: Plan) -> Preprocessing:
-    """The specification, completed by what the model's input says: size, layout, channels, element type."""
-    layout, shape, dtype = picture_layout(plan.picture) or "NCHW", plan.picture.shape or (), plan.picture.dtype
-    h, w, channels = (shape[layout.index(axis)] for axis in "HWC")
-    return parse(
-        spec,
-        size=(h, w) if isinstance(h, int) and isinstance(w, int) else None,
-        layout=layout,
-        dtype=dtype.name if dtype is not None else None,
-        channels=channels if isinstance(channels, int) else None,
-    )
 
 
 def _check(kind: str, name: str, known: Any) -> None:

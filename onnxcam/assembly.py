@@ -16,7 +16,7 @@ from onnxcam.graph import Dim, Tape, Value, between, check, drop_unused, is_larg
 from onnxcam.layer import Layer
 from onnxcam.layouts import picture_layout
 from onnxcam.metadata import KEY, Metadata
-from onnxcam.methods import Method
+from onnxcam.methods import Method, channels_first
 from onnxcam.repetition import rerun_on_repeats
 from onnxcam.scores import PLUMBING, Scores, Selection, select
 from onnxcam.seeds import cotangents
@@ -156,8 +156,8 @@ def maps(plan: Plan, activations: Sequence[Value], values: Value, selection: Sel
     raw, first = [], None
     for layer, activation, gradient in zip(plan.layers, activations, gradients, strict=True):
         with tape.named(method.name):
-            a = _channels_first(activation, layer.layout)
-            g = None if gradient is None else _unscaled(_channels_first(gradient, layer.layout), _seed_scale(values))
+            a = _on_grid(activation, layer)
+            g = None if gradient is None else _unscaled(_on_grid(gradient, layer), _seed_scale(values))
             raw.append(method.build(a, a if g is None else g))
         first = first or (a, g)
     assert first is not None  # noqa: S101 - a plan has a layer
@@ -214,12 +214,9 @@ def picture_size(picture: Value) -> Value:
     return op.ints(*sizes) if len(sizes) == 2 else op.Shape(picture, start=start, end=start + 2)
 
 
-def _channels_first(value: Value, layout: str) -> Value:
-    """The tensor as float32 (N, C, h, w)."""
-    op = value.tape
-    order = [layout.index(axis) for axis in "NCHW"]
-    value = value if order == sorted(order) else op.Transpose(value, perm=order)
-    return _as_float32(value)
+def _on_grid(value: Value, layer: Layer) -> Value:
+    """The layer's activation or gradient as float32 (N, C, h, w)."""
+    return channels_first(value, layer.layout, grid=layer.grid, prefix=layer.prefix)
 
 
 def _as_float32(value: Value) -> Value:

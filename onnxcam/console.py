@@ -134,3 +134,8 @@ def _is_stderr_itself() -> bool:
         return sys.stderr.fileno() == 2
     except (OSError, ValueError, AttributeError):
         return False
+
+
+def dims(shape: Iterable[Any]) -> str:
+    """The sizes as "N×512×7×7"."""
+    return "×".join("?" if n is None else str(n) for n in shape)

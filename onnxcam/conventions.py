@@ -15,6 +15,7 @@ from onnxcam.graph import Dim, Value
 Convention: TypeAlias = Callable[[Sequence[Value], Value], Value]
 CONVENTIONS: dict[str, Convention] = {}
 DEFAULT = "pytorch-grad-cam"
+SMALLEST = 1e-30  # for a convention that adds nothing to its divisor
 
 
 def convention(name: str) -> Callable[[Convention], Convention]:
@@ -45,6 +46,12 @@ def torchcam(maps: Sequence[Value], size: Value) -> Value:
 def keras(maps: Sequence[Value], size: Value) -> Value:
     """ReLU, divided by the maximum at low resolution, bilinear, mean over layers."""
     return _mean([resize(_over_maximum(raw.tape.Relu(raw), 1e-7), size) for raw in maps])
+
+
+@convention("vizgradcam")
+def vizgradcam(maps: Sequence[Value], size: Value) -> Value:
+    """Bilinear first, then ReLU, then min-max at full resolution; mean over layers. A flat map is 0, not its NaN."""
+    return _mean([_min_max(raw.tape.Relu(resize(raw, size)), SMALLEST) for raw in maps])
 
 
 @convention("captum")

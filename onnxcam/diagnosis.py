@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from typing import Any
 
 from onnxcam import __version__
-from onnxcam.conversion import converters
+from onnxcam.conversion import EXTRAS, converters
 from onnxcam.errors import OnnxCamError
 from onnxcam.providers import load_runtime, short
 
@@ -73,15 +73,16 @@ def _converters() -> Iterator[Finding]:
     known = converters()
     if not known:
         yield Finding("converters", "none: only ONNX models can be read")
-    for name, entry in sorted(known.items()):
-        yield Finding(f"from {name}", _usable(entry))
+    for value in sorted({entry.value for entry in known.values()}):
+        same = {name: entry for name, entry in known.items() if entry.value == value}
+        yield Finding("from", f"{', '.join(sorted(same))}: {_usable(next(iter(same.values())))}")
 
 
 def _usable(entry: EntryPoint) -> str:
     try:
         entry.load()
     except ImportError as error:
-        return f'not usable ({error}); pip install "onnxcam[{entry.name}]"'
+        return f'not usable ({error}); pip install "onnxcam[{EXTRAS.get(entry.name, entry.name)}]"'
     return "works"
 
 

@@ -10,15 +10,15 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onnxcam import metadata as records
 from onnxcam import preprocessing
-from onnxcam.errors import ExplainGraphNotFound, NotAnExplainGraph
+from onnxcam.channels import parts_of
 from onnxcam.explanation import Explanation, judged
 from onnxcam.geometry import Geometry
 from onnxcam.images import Image, Source, read
 from onnxcam.labels import read_labels
 from onnxcam.preprocessing import prepare
 from onnxcam.providers import ProviderSpec, open_session, short
+from onnxcam.sessions import described, located, own_labels
 from onnxcam.signature import Signature
 from onnxcam.targets import BEST, Classes, Target
 
@@ -72,7 +72,7 @@ class Explainer:
         self.preprocessing = preprocessing.parse(
             self.metadata.preprocessing if preprocess is None else preprocess, **facts
         )
-        names = self.metadata.labels if labels is None else read_labels(labels, self.metadata.classes)
+        names = own_labels(self.metadata) if labels is None else read_labels(labels, self.metadata.classes)
         self.classes = Classes(self.metadata.classes, names, self.metadata.sides)
         self.providers = tuple(short(self._session.get_providers()))
 
@@ -84,6 +84,7 @@ class Explainer:
         *,
         inputs: Mapping[str, ArrayLike] | None = None,
         batch_size: int = BATCH_SIZE,
+        channels: bool = False,
     ) -> list[Any]: ...
 
     @overload
@@ -94,6 +95,7 @@ class Explainer:
         *,
         inputs: Mapping[str, ArrayLike] | None = None,
         batch_size: int = BATCH_SIZE,
+        channels: bool = False,
     ) -> Explanation: ...
 
     @overload
@@ -104,6 +106,7 @@ class Explainer:
         *,
         inputs: Mapping[str, ArrayLike] | None = None,
         batch_size: int = BATCH_SIZE,
+        channels: bool = False,
     ) -> list[Explanation]: ...
 
     def __call__(
@@ -113,6 +116,7 @@ class Explainer:
         *,
         inputs: Mapping[str, ArrayLike] | None = None,
         batch_size: int = BATCH_SIZE,
+        channels: bool = False,
     ) -> Any:
         """The explanation of a picture, or a list of them for a list, a tuple or an array (N, H, W, C).
 
@@ -123,6 +127,7 @@ class Explainer:
                 list of such lists different ones.
             inputs: the model's other inputs by name, with a row for each picture.
             batch_size: pictures in one run, where the model takes several at once.
+            channels: keep activation and gradient, for `Explanation.channels` and `gallery`.
 
         Raises:
             OnnxCamError: one of its kinds, for a picture, target or input that does not fit.
@@ -135,7 +140,7 @@ class Explainer:
         results = []
         for at in range(0, len(images), step):
             part = slice(at, at + step)
-            results += self._explain(images[part], rows[part], rows_of(others, part, len(images)))
+            results += self._explain(images[part], rows[part], rows_of(others, part, len(images)), channels=channels)
         flat = [row if is_row else row[0] for row in results]
         return flat if is_many else flat[0]
 
@@ -161,26 +166,42 @@ class Explainer:
         return self._signature.run(feed, outputs)
 
     def _explain(
-        self, images: Sequence[Source], rows: Sequence[Sequence[int]], others: Mapping[str, NDArray[Any]]
+        self,
+        images: Sequence[Source],
+        rows: Sequence[Sequence[int]],
+        others: Mapping[str, NDArray[Any]],
+        *,
+        channels: bool,
     ) -> list[list[Explanation]]:
         """One row of explanations for each picture: in one run if their arrays are of one size."""
         photos = [read(image) for image in images]
         prepared = [prepare(photo, self.preprocessing) for photo in photos]
         if len({array.shape for array, _ in prepared}) > 1:
             parts = [slice(at, at + 1) for at in range(len(images))]
-            split = [self._explain(photos[at], rows[at], rows_of(others, at, len(images))) for at in parts]
+            split = [
+                self._explain(photos[at], rows[at], rows_of(others, at, len(images)), channels=channels) for at in parts
+            ]
             return [row for single in split for row in single]
         numbers = np.array(rows, np.int64)
         batch = np.stack([array for array, _ in prepared])
         targets = numbers if self.metadata.multi_target else numbers[:, 0]
-        found = self.run(batch, targets, inputs=others, outputs=self._signature.needed)
+        found = self.run(batch, targets, inputs=others, outputs=self._signature.wanted(channels=channels))
         return [
-            [self._explanation(found, (index, place), photo, geometry=geometry) for place in range(numbers.shape[1])]
+            [
+                self._explanation(found, (index, place), photo, geometry=geometry, channels=channels)
+                for place in range(numbers.shape[1])
+            ]
             for index, (photo, (_, geometry)) in enumerate(zip(photos, prepared, strict=True))
         ]
 
     def _explanation(
-        self, found: Mapping[str, NDArray[Any]], at: tuple[int, int], photo: Image, *, geometry: Geometry
+        self,
+        found: Mapping[str, NDArray[Any]],
+        at: tuple[int, int],
+        photo: Image,
+        *,
+        geometry: Geometry,
+        channels: bool,
     ) -> Explanation:
         """One picture's explanation for one target, out of the graph's outputs."""
         place = at if self.metadata.multi_target else at[:1]
@@ -201,6 +222,7 @@ class Explainer:
             reason=reason,
             method=self.metadata.method,
             layer=layer,
+            parts=parts_of(found, at, geometry=geometry, targets=self.metadata.multi_target) if channels else None,
         )
 
     def __repr__(self) -> str:
@@ -211,20 +233,3 @@ class Explainer:
 def rows_of(arrays: Mapping[str, NDArray[Any]], part: slice, count: int) -> dict[str, NDArray[Any]]:
     """The rows of some pictures, from arrays that have one for each of `count`; other arrays as they are."""
     return {name: array[part] if array.shape[:1] == (count,) else array for name, array in arrays.items()}
-
-
-def located(source: str | os.PathLike[str] | bytes) -> str | bytes:
-    """The file's path as ONNX Runtime takes it, if there is such a file; or the bytes."""
-    if isinstance(source, bytes):
-        return source
-    if not Path(source).is_file():
-        raise ExplainGraphNotFound(str(source))
-    return str(Path(source))
-
-
-def described(session: Any, source: str | os.PathLike[str] | bytes) -> records.Metadata:
-    """What the graph says about itself."""
-    text = session.get_modelmeta().custom_metadata_map.get(records.KEY)
-    if text is None:
-        raise NotAnExplainGraph("the model given as bytes" if isinstance(source, bytes) else repr(str(source)))
-    return records.parse(text)

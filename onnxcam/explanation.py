@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxcam import overlay, regions
+from onnxcam.channels import Channel, Parts, gallery, strongest
+from onnxcam.errors import NoChannels
 from onnxcam.images import Image
 from onnxcam.legend import with_legend
+from onnxcam.overlay import DEFAULT_COLORMAP
 from onnxcam.picture import Picture
 
 OK, ALL_ZERO, NOT_FINITE = "ok", "all-zero", "not-finite"
@@ -31,6 +34,7 @@ class Explanation:
         reason: what is wrong with the map and what may help; empty when ok.
         method: how it was explained.
         layer: where, several names joined by ", ".
+        parts: activation and gradient, where `channels=True` asked for them.
     """
 
     heatmap: NDArray[np.float32]
@@ -44,6 +48,7 @@ class Explanation:
     reason: str
     method: str
     layer: str
+    parts: Parts | None = None
 
     @property
     def name(self) -> str:
@@ -53,7 +58,7 @@ class Explanation:
     def overlay(
         self,
         alpha: float = 0.5,
-        colormap: str = overlay.DEFAULT_COLORMAP,
+        colormap: str = DEFAULT_COLORMAP,
         *,
         blend: str = "alpha",
         contour: bool = False,
@@ -85,6 +90,33 @@ class Explanation:
             lines = [f"{self.name}: {self.target_score:.4g}", f"{self.method} at {self.layer}"]
             result = with_legend(result, lines, colormap=colormap)
         return Picture(result)
+
+    def channels(self, count: int | None = None, *, of: str = "contribution") -> list[Channel]:
+        """The channels of the layer, those first that weigh most, all or `count` of them.
+
+        Args:
+            count: how many.
+            of: "contribution": Grad-CAM's weight times activation, whose sum is the raw map; or "activation".
+
+        Raises:
+            NoChannels: if the explainer was not called with channels=True.
+        """
+        if self.parts is None:
+            raise NoChannels
+        return strongest(self.parts, count, of)
+
+    def gallery(
+        self,
+        count: int = 16,
+        *,
+        of: str = "contribution",
+        alpha: float = 0.5,
+        colormap: str = DEFAULT_COLORMAP,
+    ) -> Picture:
+        """The photo once for each of the strongest channels; number and weight stand below."""
+        shown = self.channels(count, of=of)
+        assert self.parts is not None  # noqa: S101 - channels() has seen to it
+        return Picture(gallery(self.image, shown, self.parts.geometry, alpha=alpha, colormap=colormap))
 
     def __repr__(self) -> str:
         height, width = self.heatmap.shape

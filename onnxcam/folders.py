@@ -1,37 +1,24 @@
-"""Many pictures: which files they are, where results go, and how one bad file leaves the others alone."""
+"""Many pictures explained: what is written for each, and how one bad file leaves the others alone."""
 
 from __future__ import annotations
 
-import glob
 import io
 import os
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxcam.errors import CannotWriteFile, ImageNotFound, OnnxCamError, WouldOverwriteImage
+from onnxcam.errors import CannotWriteFile, OnnxCamError, WouldOverwriteImage
 from onnxcam.files import write_whole
+from onnxcam.jobs import OVERLAY, Job
 
 if TYPE_CHECKING:
     from onnxcam.engine import Explainer
     from onnxcam.explanation import Explanation
-
-SUFFIXES = frozenset(".jpg .jpeg .jfif .jpe .png .bmp .dib .webp .tif .tiff .jp2 .ppm .pgm .pbm .gif .avif".split())
-OVERLAY = ".cam.png"
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A picture to explain, and the name of its results: a path without suffix."""
-
-    image: Path
-    stem: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +58,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What is drawn and written for each heatmap; the fields are those of `Explanation.overlay`."""
+    """What is drawn and written for each heatmap; the fields are those of `Explanation.overlay`.
+
+    Attributes:
+        save_heatmap: also write the array.
+        channels: also write a gallery of so many channels.
+    """
 
     alpha: float = 0.5
     colormap: str | None = None
@@ -80,80 +72,12 @@ class Style:
     box: bool = False
     legend: bool = False
     save_heatmap: bool = False
+    channels: int = 0
 
     def drawing(self) -> dict[str, Any]:
         """The arguments of `Explanation.overlay` that were given."""
         given = {name: value for name, value in asdict(self).items() if value is not None}
-        return {name: value for name, value in given.items() if name != "save_heatmap"}
-
-
-def find_jobs(sources: Sequence[str], folder: Path) -> list[Job]:
-    """The pictures behind files, folders (searched through) and globs, each once, with results below `folder`.
-
-    Overlays of an earlier run are passed over in folders and globs. No two jobs share a stem.
-
-    Raises:
-        ImageNotFound: if a source leads to no picture.
-    """
-    found: dict[Path, tuple[Path, Path]] = {}
-    for source in sources:
-        matches = list(_pictures(source))
-        if not matches:
-            raise ImageNotFound(source)
-        for path, stem in matches:
-            found.setdefault(path.resolve(), (path, stem))
-    return _named(list(found.values()), folder)
-
-
-def _pictures(source: str) -> Iterator[tuple[Path, Path]]:
-    """Path and relative stem of each picture; a folder that a glob matches counts for the files in it."""
-    path = Path(source)
-    if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if _is_picture(file):
-                yield file, file.relative_to(path).with_suffix("")
-    elif path.exists():
-        yield path, Path(path.stem)
-    elif glob.has_magic(source):
-        # Path.glob refuses absolute patterns.
-        names = [Path(name) for name in glob.glob(source, recursive=True)]  # noqa: PTH207
-        top = _fixed_part(path)
-        for file in sorted(name for name in names if _is_picture(name)):
-            yield file, file.relative_to(top).with_suffix("")
-        for inner in sorted(name for name in names if name.is_dir() and "**" not in path.parts):
-            yield from _pictures(str(inner))
-
-
-def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES and not file.name.endswith(OVERLAY) and file.is_file()
-
-
-def _fixed_part(pattern: Path) -> Path:
-    """The folder that all matches of a glob lie in."""
-    return next(parent for parent in pattern.parents if not glob.has_magic(str(parent)))
-
-
-def _named(pictures: Sequence[tuple[Path, Path]], folder: Path) -> list[Job]:
-    """A job for each picture: a.jpg and a.png, which would write the same files, keep their suffix or get a number."""
-    shared = Counter(_folded(stem) for _, stem in pictures)
-    taken: set[str] = set()
-    jobs = []
-    for path, stem in pictures:
-        whole = stem.with_name(path.name)
-        options = chain(
-            [stem] if shared[_folded(stem)] == 1 else [],
-            [whole],
-            (whole.with_name(f"{path.name}-{number}") for number in count(2)),
-        )
-        chosen = next(option for option in options if _folded(option) not in taken)
-        taken.add(_folded(chosen))
-        jobs.append(Job(path, folder / chosen))
-    return jobs
-
-
-def _folded(stem: Path) -> str:
-    """The same for names that some file systems take for one."""
-    return str(stem).casefold()
+        return {name: value for name, value in given.items() if name not in ("save_heatmap", "channels")}
 
 
 def explain_jobs(
@@ -168,7 +92,7 @@ def explain_jobs(
     for job in jobs:
         started = time.perf_counter()
         try:
-            found = _explain(explainer, job.image, targets)
+            found = _explain(explainer, job.image, targets, channels=style.channels > 0)
             ms = round((time.perf_counter() - started) * 1000 / len(found), 2)
             stems = [_stem(job, explanation, several=len(found) > 1) for explanation in found]
             yield [
@@ -179,11 +103,11 @@ def explain_jobs(
             yield Failure(str(job.image), error)
 
 
-def _explain(explainer: Explainer, image: Path, targets: Sequence[Any]) -> list[Explanation]:
+def _explain(explainer: Explainer, image: Path, targets: Sequence[Any], *, channels: bool) -> list[Explanation]:
     """One explanation a target: in one run where the graph takes several."""
     if explainer.metadata.multi_target:
-        return explainer(image, list(targets) or [-1])
-    return [explainer(image, target) for target in targets or [None]]
+        return explainer(image, list(targets) or [-1], channels=channels)
+    return [explainer(image, target, channels=channels) for target in targets or [None]]
 
 
 def _stem(job: Job, explanation: Explanation, *, several: bool) -> Path:
@@ -200,7 +124,7 @@ def write_record(
     ms: float = 0.0,
     inputs: frozenset[Path] = frozenset(),
 ) -> Record:
-    """What was written: STEM.cam.png, and STEM.npy if asked for; folders are made.
+    """What was written: STEM.cam.png, and STEM.npy or STEM.channels.cam.png if asked for; folders are made.
 
     Raises:
         WouldOverwriteImage: if a result would take the place of the picture, or of one of `inputs` (resolved paths).
@@ -213,6 +137,12 @@ def write_record(
     explanation.overlay(**style.drawing()).save(output)
     if style.save_heatmap:
         _save_array(heatmap, explanation.heatmap)
+    if style.channels:
+        shown = style.drawing()
+        gallery = explanation.gallery(
+            style.channels, **{key: shown[key] for key in ("alpha", "colormap") if key in shown}
+        )
+        gallery.save(stem.with_name(f"{stem.name}.channels{OVERLAY}"))
     return Record(
         image=str(image),
         output=str(output),

@@ -67,13 +67,15 @@ def place(
     *,
     resize: str,
     short_side: int | None = None,
+    box: tuple[int, int] | None = None,
     rounding: str = "torchvision",
 ) -> Geometry:
     """Where a photo (H, W) lies in an input of `size` (h, w); without a size the input takes the photo's."""
-    if resize == "stretch" and size is not None:
-        return Geometry(photo, size, size, (0, 0))
-    if resize == "letterbox" and size is not None:
-        return letterboxed(photo, size)
+    box = box or size
+    if resize == "stretch" and box is not None:
+        return centred(photo, box, size, rounding=rounding)
+    if resize in ("letterbox", "cover") and box is not None:
+        return centred(photo, scaled(photo, box, is_covered=resize == "cover"), size, rounding=rounding)
     if resize == "shorter" and short_side is not None:
         return cropped(photo, size, short_side, rounding=rounding)
     if size is not None and size != photo:
@@ -81,11 +83,12 @@ def place(
     return Geometry(photo, photo, photo, (0, 0))
 
 
-def letterboxed(photo: tuple[int, int], size: tuple[int, int]) -> Geometry:
-    """The whole photo in its own proportions, in the middle."""
-    ratio = min(size[0] / photo[0], size[1] / photo[1])
-    height, width = (max(1, min(round(length * ratio), room)) for length, room in zip(photo, size, strict=True))
-    return Geometry(photo, (height, width), size, ((size[0] - height) // 2, (size[1] - width) // 2))
+def scaled(photo: tuple[int, int], box: tuple[int, int], *, is_covered: bool) -> tuple[int, int]:
+    """The photo's size in its own proportions: as small as covers the box, or as large as fits into it."""
+    ratios = [room / length for room, length in zip(box, photo, strict=True)]
+    ratio, bound = (max(ratios), max) if is_covered else (min(ratios), min)
+    height, width = (max(1, bound(round(length * ratio), room)) for length, room in zip(photo, box, strict=True))
+    return height, width
 
 
 def cropped(
@@ -94,15 +97,23 @@ def cropped(
     """The shorter side brought to `short_side`, then the middle.
 
     torchvision's Resize cuts the longer side's fraction off, and its CenterCrop rounds a half to even; "nearest" rounds
-    the longer side and cuts the crop's half off, as scripts around Pillow mostly do. Close calls hang on it.
+    the longer side and cuts the crop's half off, as scripts around Pillow mostly do; "down" cuts both off, as
+    transformers does. Close calls hang on it.
     """
-    whole = int if rounding == "torchvision" else round
+    whole = round if rounding == "nearest" else int
     short = min(photo)
     height, width = (short_side if length == short else whole(short_side * length / short) for length in photo)
+    return centred(photo, (height, width), size, rounding=rounding)
+
+
+def centred(
+    photo: tuple[int, int], resized: tuple[int, int], size: tuple[int, int] | None, *, rounding: str
+) -> Geometry:
+    """The resized photo in the middle of the input, cropped or with a border; without a size it is the input."""
     if size is None:
-        return Geometry(photo, (height, width), (height, width), (0, 0))
-    top, left = (middle(length, room, rounding) for length, room in zip((height, width), size, strict=True))
-    return Geometry(photo, (height, width), size, (top, left))
+        return Geometry(photo, resized, resized, (0, 0))
+    top, left = (middle(length, room, rounding) for length, room in zip(resized, size, strict=True))
+    return Geometry(photo, resized, size, (top, left))
 
 
 def middle(length: int, room: int, rounding: str) -> int:

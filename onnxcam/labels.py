@@ -1,4 +1,4 @@
-"""Class names from a file or from the model itself."""
+"""Class names from a file, from the model itself, or from a list that everybody knows."""
 
 from __future__ import annotations
 
@@ -8,19 +8,42 @@ from pathlib import Path
 
 from onnxcam.errors import InvalidLabels
 
+FOLDER = Path(__file__).parent / "classes"
+IMAGENET = "imagenet-1k"
+# Lists that come along, by the names that --labels takes.
+LISTS = {"imagenet": IMAGENET, IMAGENET: IMAGENET}
+# TensorFlow's nets have a class before the first, for everything else.
+BACKGROUND = 1001
+BY_COUNT = {1000: IMAGENET, BACKGROUND: IMAGENET}
+
+
+def list_for(classes: int | None) -> str | None:
+    """The name of the list that a model with so many classes is taken to have been trained on; None for none."""
+    return BY_COUNT.get(classes or 0)
+
+
+def known_list(name: str, classes: int | None) -> tuple[str, ...]:
+    """The names of a list that comes along; with "background" before them for a model that has one class more."""
+    names = _from_file(FOLDER / f"{LISTS[name]}.txt")
+    return ("background", *names) if classes == BACKGROUND else names
+
 
 def read_labels(source: str | Path | Sequence[str], classes: int | None) -> tuple[str, ...]:
     """The names in the order of their classes.
 
     Args:
-        source: the names; or a file: one name a line, a JSON list, or a JSON object of names or [id, name] by index.
+        source: the names; "imagenet"; or a file: one name a line, a JSON list, or a JSON object of names or [id, name]
+            by index.
         classes: how many the model has, where known.
 
     Raises:
         InvalidLabels: if the file cannot be read as that, or their number is wrong.
     """
     where = str(source) if isinstance(source, str | Path) else "labels"
-    names = _from_file(Path(source)) if isinstance(source, str | Path) else tuple(source)
+    if str(source) in LISTS:
+        names = known_list(str(source), classes)
+    else:
+        names = _from_file(Path(source)) if isinstance(source, str | Path) else tuple(source)
     if classes is not None and len(names) != classes:
         raise InvalidLabels(where, f"it names {len(names)} classes, but the model has {classes}")
     return names

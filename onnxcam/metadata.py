@@ -28,11 +28,15 @@ class Metadata:
         classes: C, where the score has classes.
         sides: a one-output sigmoid net: index 0 is "yes", index 1 "not:0".
         labels: one per class, in order.
+        label_list: where nobody gave labels, the known list ("imagenet-1k") that the number of classes points to.
         preprocessing: what `preprocessing.parse` takes.
         normalize: the convention that made the heatmap.
         multi_target: `target` is (N, K).
         batch: why the batch is fixed at 1, if it is.
         source: file name and SHA-256 of the model explained.
+        conversion: how it became ONNX: "route", "attempts" that failed, "check" (against, relative_error, agreement,
+            samples).
+        notes: what a user should know of the model: what is inside it already, what was left out.
     """
 
     schema: int = SCHEMA
@@ -44,12 +48,15 @@ class Metadata:
     classes: int | None = None
     sides: bool = False
     labels: tuple[str, ...] | None = None
+    label_list: str | None = None
     preprocessing: Mapping[str, Any] | None = None
     normalize: str = "pytorch-grad-cam"
     multi_target: bool = False
     batch: str | None = None
     source: Mapping[str, str] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    conversion: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """The text that `parse` reads, schema first."""

@@ -3,21 +3,56 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from onnxcam.graph import Node, Value
+from onnxcam.facts import author_facts
+from onnxcam.graph import Node, Tape, Value
 
 # PyTorch's dynamo exporter: a list of module paths, outermost first, the last one the call's own name.
 DYNAMO_SCOPES = "pkg.torch.onnx.name_scopes"
+RENAMING = frozenset(("Identity", "Dropout"))
 
 
-def name_layers(values: Sequence[Value]) -> dict[Value, str]:
-    """A name for each tensor: the shortest module path whose output it is, else its own."""
+def name_layers(tape: Tape, values: Sequence[Value]) -> dict[Value, str]:
+    """A name for each tensor: its author's, else the shortest module path whose output it is, else its own."""
     names = {value: value.name for value in values}
-    for path, tensor in sorted(aliases(values).items(), key=lambda item: -len(item[0])):
-        value = next(iter(values)).tape.value(tensor)
-        names[value] = path
+    for known in (aliases(values), facts(tape, values)):
+        for path, tensor in sorted(known.items(), key=lambda item: -len(item[0])):
+            names[tape.value(tensor)] = path
     return names
+
+
+def known_names(tape: Tape, values: Sequence[Value]) -> dict[str, str]:
+    """For each name that the author knows the tensor it stands for; what the file says goes before what nodes do."""
+    return aliases(values) | facts(tape, values)
+
+
+def facts(tape: Tape, values: Sequence[Value]) -> dict[str, str]:
+    """The names that the file gives to these tensors, and to those that are the same."""
+    known, wanted = _mapping(tape, "layers"), set(values)
+    found = {name: _same(tape.value(tensor), wanted) for name, tensor in known.items()}
+    return {name: value.name for name, value in found.items() if value is not None}
+
+
+def vanished(tape: Tape) -> dict[str, str]:
+    """For each layer that left no tensor behind the nearest that did."""
+    return _mapping(tape, "vanished")
+
+
+def _mapping(tape: Tape, fact: str) -> dict[str, str]:
+    """What the file says under that heading; empty where it is no object of names."""
+    known = author_facts(tape.model).get(fact)
+    return {str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {}
+
+
+def _same(value: Value, wanted: Collection[Value]) -> Value | None:
+    """The tensor itself where it is wanted, else the one that it is but another name for."""
+    while value not in wanted:
+        producer = value.producer
+        if producer is None or producer.op_type not in RENAMING:
+            return None
+        value = producer.x
+    return value
 
 
 def aliases(values: Sequence[Value]) -> dict[str, str]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from onnxcam import console
+from onnxcam.check import Check
 from onnxcam.engine import Explainer
 from onnxcam.errors import AlreadyExplainGraph, BuildOptionsUnused, NotRepeatable
 from onnxcam.metadata import is_explain_graph
 from onnxcam.preprocessing import PRESET_SIZE, default_preset
+from onnxcam.signature import PARTS
 
 if TYPE_CHECKING:
     from onnxcam.assembly import ExplainGraph
+    from onnxcam.metadata import Metadata
 
 
 def open_explainer(model: str, build: dict[str, Any], run: dict[str, Any], *, several: bool) -> Explainer:
@@ -26,8 +29,11 @@ def open_explainer(model: str, build: dict[str, Any], run: dict[str, Any], *, se
 
         described = {name: run[name] for name in ("preprocess", "labels") if name in run}
         graph = built(model, build | described, several=several)
+        tell_story(graph.metadata)
         explainer = api.explainer_of(graph, **{name: run[name] for name in run.keys() - described.keys()})
     tell_what_was_assumed(explainer, run.get("preprocess"))
+    if "labels" not in run:
+        tell_label_list(explainer.metadata)
     return explainer
 
 
@@ -54,6 +60,35 @@ def tell_what_was_assumed(explainer: Explainer, preprocess: str | None) -> None:
         console.note(
             f"the model takes pictures of any size; taking {width} x {height} "
             f'(--preprocess \'{{"preset": "…", "size": [HEIGHT, WIDTH]}}\' says otherwise)'
+        )
+
+
+def parts_for(method: str | None) -> list[str]:
+    """The further outputs that show the channels of a method."""
+    from onnxcam.methods import METHODS
+
+    known = METHODS.get(method or "")
+    return ["activation"] if known and not known.needs_gradient else list(PARTS)
+
+
+def tell_story(metadata: Metadata) -> None:
+    """Notes on how the model was converted: what failed before, what the check found, what its author should know."""
+    for attempt in metadata.conversion.get("attempts", ()):
+        console.note(f"tried first: {attempt}")
+    found = metadata.conversion.get("check")
+    if found:
+        check = Check(**found)
+        console.note(f"{'the converted model DIFFERS: ' if check.is_notable else 'checked: '}{check}")
+    for note in metadata.notes:
+        console.note(note)
+
+
+def tell_label_list(metadata: Metadata) -> None:
+    """Notes whose class names were taken where nobody gave any."""
+    if metadata.label_list:
+        console.note(
+            f"class names: {metadata.label_list}'s, because the model has {metadata.classes} classes "
+            f"(--labels says otherwise)"
         )
 
 

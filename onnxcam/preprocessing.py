@@ -20,18 +20,16 @@ CAFFE_MEAN = (103.939, 116.779, 123.68)
 CROP_SHARE = 224 / 256
 PRESET_SIZE = (224, 224)  # pixels: what a preset stands for where neither the model nor the user says a size
 CHOICES: dict[str, tuple[str, ...]] = {
-    "resize": ("shorter", "stretch", "letterbox", "none"),
-    "rounding": ("torchvision", "nearest"),
+    "resize": ("shorter", "stretch", "cover", "letterbox", "none"),
+    "rounding": ("torchvision", "nearest", "down"),
     "interpolation": INTERPOLATIONS,
     "channels": ("RGB", "BGR", "GRAY"),
     "layout": ("NCHW", "NHWC"),
     "dtype": ("float32", "float16", "uint8"),
 }
 SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "size": (
-        lambda v: v is None or (is_list(v, int) and len(v) == 2 and min(v) > 0),
-        "[height, width] in whole pixels, or null",
-    ),
+    "size": (lambda v: is_size(v), "[height, width] in whole pixels, or null"),
+    "box": (lambda v: is_size(v), "[height, width] in whole pixels, or null"),
     "short_side": (lambda v: v is None or isinstance(v, int), "whole pixels, or null"),
     "antialias": (lambda v: isinstance(v, bool), "true or false"),
     "scale": (lambda v: isinstance(v, int | float), "a number"),
@@ -59,15 +57,18 @@ class Preprocessing:
 
     Attributes:
         size: (h, w) of the input; None where the model takes any.
-        resize: "shorter" (shorter side to `short_side`, then centre crop to `size`), "stretch", "letterbox" (fitted,
-            centred, the rest `fill`), "none".
-        rounding: of the longer side and the crop: "torchvision" or "nearest", see `geometry.cropped`.
+        resize: "shorter" (shorter side to `short_side`), "stretch" (to `box`), "cover" (in its own proportions, as
+            small as covers `box`), "letterbox" (as large as fits into `box`, the rest `fill`), "none". What is then
+            larger than `size` is cropped at its centre.
+        box: (h, w); None: `size`.
+        rounding: of the longer side and the crop: "torchvision", "nearest" or "down", see `geometry.cropped`.
         fill: 0 to 255, for letterbox; what a crop lacks is filled with 0, as in torchvision.
     """
 
     size: tuple[int, int] | None = None
     resize: str = "stretch"
     short_side: int | None = None
+    box: tuple[int, int] | None = None
     rounding: str = "torchvision"
     interpolation: str = "bilinear"
     antialias: bool = True
@@ -151,6 +152,11 @@ def checked(given: Mapping[str, Any]) -> Preprocessing:
     return Preprocessing(**given)
 
 
+def is_size(value: object) -> bool:
+    """Whether this is (height, width), or None."""
+    return value is None or (is_list(value, int) and isinstance(value, tuple) and len(value) == 2 and min(value) > 0)
+
+
 def is_list(value: object, kind: type | tuple[type, ...]) -> bool:
     """Whether this is a tuple of nothing but that kind."""
     return isinstance(value, tuple) and all(isinstance(entry, kind) for entry in value)
@@ -167,7 +173,7 @@ def complete(spec: Preprocessing) -> Preprocessing:
         raise InvalidPreprocessing(
             f'"mean" and "std" need {count} numbers for {spec.channels}, and none of std may be 0'
         )
-    if spec.resize in ("stretch", "letterbox") and spec.size is None:
+    if spec.resize in ("stretch", "cover", "letterbox") and spec.size is None:
         raise InvalidPreprocessing(f'"{spec.resize}" needs "size": [height, width], which the model leaves open')
     if spec.resize == "shorter" and (spec.short_side is None or spec.short_side < 1):
         raise InvalidPreprocessing('"shorter" needs "size" or "short_side", at least 1 pixel')
@@ -186,6 +192,7 @@ def prepare(image: Image, spec: Preprocessing) -> tuple[NDArray[Any], Geometry]:
         spec.size,
         resize=spec.resize,
         short_side=spec.short_side,
+        box=spec.box,
         rounding=spec.rounding,
     )
     pixels = ordered(image, spec.channels)

@@ -14,6 +14,7 @@ from onnxcam.providers import CUDA, brief, failures, load_runtime
 from onnxcam.targets import Classes
 
 TARGET = "target"
+PARTS = ("activation", "gradient")
 OWN_OUTPUTS = ("heatmap", "target_index", "target_score")
 DTYPES = {
     "tensor(float)": "float32",
@@ -44,6 +45,10 @@ class Signature:
         fixed = self._shape[0] if isinstance(self._shape[0], int) else None
         self.batch = 1 if metadata.batch else fixed
         self._is_bound = CUDA in session.get_providers()
+
+    def wanted(self, *, channels: bool) -> list[str]:
+        """The outputs to ask for: those of an explanation, and what it was made of if that is asked for and there."""
+        return [*self.needed, *(name for name in PARTS if channels and name in self._outputs)]
 
     def facts(self) -> dict[str, Any]:
         """What the picture's input says about preprocessing, as keywords of `preprocessing.parse`."""

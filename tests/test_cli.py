@@ -167,7 +167,7 @@ def test_a_picture_read_before_the_interruption_stays_and_the_exit_code_is_130(
         photo(tmp_path / "in" / name)
     call = Explainer.__call__
 
-    def interrupted(self: Explainer, image: Path, target: object = None) -> object:
+    def interrupted(self: Explainer, image: Path, target: object = None, **_: object) -> object:
         if image.name == "b.png":
             raise KeyboardInterrupt
         return call(self, image, target)

@@ -12,7 +12,8 @@ from explain_graphs import colours
 
 from onnxcam.engine import Explainer
 from onnxcam.errors import CannotWriteFile, ImageNotFound, WouldOverwriteImage
-from onnxcam.folders import Failure, Record, Style, explain_jobs, find_jobs, make_folder
+from onnxcam.folders import Failure, Record, Style, explain_jobs, make_folder
+from onnxcam.jobs import find_jobs
 
 OUT = Path("out")
 

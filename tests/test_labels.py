@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from onnxcam.errors import InvalidLabels
-from onnxcam.labels import read_labels
+from onnxcam.labels import list_for, read_labels
 
 NAMES = ("cat", "tiger cat, tom", "dög")
 FILES = [
@@ -69,3 +69,18 @@ def test_names_that_cannot_be_used_are_refused(name: str, data: bytes, words: st
 def test_a_file_that_cannot_be_read_is_named(name: str, tmp_path: Path):
     with pytest.raises(InvalidLabels, match="cannot be used"):
         read_labels(tmp_path / name, 3)
+
+
+def test_imagenet_comes_along():
+    names = read_labels("imagenet", 1000)
+    assert (names[0], names[282], names[999]) == ("tench", "tiger cat", "toilet tissue")
+    assert read_labels("imagenet", 1001)[:2] == ("background", "tench")
+
+
+def test_the_number_of_classes_points_to_a_list():
+    assert [list_for(classes) for classes in (1000, 1001, 10, None)] == ["imagenet-1k", "imagenet-1k", None, None]
+
+
+def test_imagenet_has_one_name_a_class():
+    with pytest.raises(InvalidLabels, match="1000 classes, but the model has 10"):
+        read_labels("imagenet", 10)

@@ -120,6 +120,7 @@ CONVENTION_FORMULAS: dict[str, Callable[[list[Array], tuple[int, int]], Array]] 
     "pytorch-grad-cam": numpy_pytorch_grad_cam,
     "torchcam": lambda maps, size: np.max([upsampled(scaled(np.maximum(m, 0), 1e-8), size) for m in maps], axis=0),
     "keras": numpy_keras,
+    "vizgradcam": lambda maps, size: np.mean([scaled(np.maximum(upsampled(m, size), 0), 0) for m in maps], axis=0),
     "captum": lambda maps, size: np.mean([upsampled(m, size) for m in maps], axis=0),
 }
 

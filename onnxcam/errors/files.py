@@ -9,7 +9,7 @@ class MissingModelFile(OnnxCamError):
     """There is no file at the path given."""
 
     def __init__(self, path: str) -> None:
-        super().__init__(f"there is no model file {path!r}. Check the path; a converter takes .onnx files only.")
+        super().__init__(f"there is no model file {path!r}. Check the path.")
 
 
 class InvalidModelFile(OnnxCamError):

@@ -35,22 +35,6 @@ class UnknownDomain(OnnxCamError):
         )
 
 
-class CannotConvert(OnnxCamError):
-    """A model of a framework cannot be brought to ONNX."""
-
-    def __init__(self, what: str, why: str) -> None:
-        super().__init__(f"{what} cannot be converted to ONNX: {why}")
-
-
-class NoConverter(OnnxCamError):
-    """Nothing installed reads models of this kind."""
-
-    def __init__(self, what: str, framework: str | None, installed: list[str]) -> None:
-        remedy = f'pip install "onnxcam[{framework}]", or export' if framework else "Export"
-        have = ", ".join(installed) or "none"
-        super().__init__(f"No converter reads {what} (installed: {have}). {remedy} the model to ONNX yourself.")
-
-
 class NoClassScores(OnnxCamError):
     """None of the model's outputs holds one score a class."""
 
@@ -91,6 +75,17 @@ class UnknownLayer(OnnxCamError):
         )
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         super().__init__(f"{what}{hint} `onnxcam layers MODEL` lists all {count}.")
+
+
+class VanishedLayer(UnknownLayer):
+    """The author knows a layer of that name, but the model computes it together with another one."""
+
+    def __init__(self, wanted: str, survivor: str) -> None:
+        OnnxCamError.__init__(
+            self,
+            f"Layer {wanted!r} left no tensor of its own in the model: it was folded into, or fused with, its neighbours "
+            f"when it was converted. The nearest layer that can be explained is {survivor!r}.",
+        )
 
 
 class NameTaken(OnnxCamError):

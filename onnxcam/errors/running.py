@@ -139,3 +139,13 @@ class RunFailed(OnnxCamError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"ONNX Runtime stopped while explaining: {reason}. Try a smaller batch or providers=['cpu'].")
+
+
+class NoChannels(OnnxCamError):
+    """Single channels are asked for, and the explain graph gives only their sum."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This explain graph gives no activation, so its channels cannot be shown. Convert the model with "
+            'outputs=["activation", "gradient"] (on the command line: --add-output activation --add-output gradient).'
+        )

@@ -2,7 +2,35 @@
 
 from __future__ import annotations
 
-from onnxcam.graph import Value
+from collections.abc import Sequence
+
+import numpy as np
+
+from onnxcam.graph import Dim, Value
+
+
+def channels_first(value: Value, layout: str, *, grid: Sequence[Dim] = (), prefix: int = 0) -> Value:
+    """The tensor as float32 (N, C, h, w).
+
+    Args:
+        value: with the axes N, C, H and W in any order, or N, C and T.
+        layout: a letter for each axis.
+        grid: rows and columns of the tokens.
+        prefix: how many tokens come before those of the grid, and are left out.
+    """
+    op, wanted = value.tape, "NCT" if "T" in layout else "NCHW"
+    order = [layout.index(axis) for axis in wanted]
+    value = value if order == sorted(order) else op.Transpose(value, perm=order)
+    value = value if value.dtype == np.float32 else op.Cast(value, to=1)
+    return _as_grid(value, [n for n in grid if isinstance(n, int)], prefix) if "T" in layout else value
+
+
+def _as_grid(tokens: Value, grid: Sequence[int], prefix: int) -> Value:
+    """(N, C, T) → (N, C, h, w), without the tokens before the grid and behind it."""
+    op, count = tokens.tape, int(np.prod(grid))
+    if (tokens.shape or ())[-1:] != (count,):
+        tokens = op.Slice(tokens, op.ints(prefix), op.ints(prefix + count), op.ints(2))
+    return op.Reshape(tokens, op.ints(0, 0, *grid))
 
 
 def space(value: Value) -> Value:

@@ -1,0 +1,110 @@
+"""A TensorFlow graph with its weights inside, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2_as_graph
+
+PASSING = frozenset(("Identity", "StopGradient", "Placeholder", "PlaceholderWithDefault", "Const", "CheckNumerics"))
+
+
+@dataclass
+class FrozenGraph:
+    """A graph without variables and functions, on its way to ONNX.
+
+    Attributes:
+        graph: a GraphDef, which the way changes.
+        inputs: from the names that the inputs are to have to tensors ("x:0").
+        outputs: likewise.
+        taps: from names of layers to tensors that are to be found again.
+        arrays: constants that were lifted out, by the name of the placeholder in their stead.
+    """
+
+    graph: Any
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    taps: dict[str, str] = field(default_factory=dict)
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+
+def freeze(function: Any, inputs: Mapping[str, str], outputs: Mapping[str, str]) -> FrozenGraph:
+    """The graph of a concrete function, its variables as constants, functions inlined.
+
+    Args:
+        function: a ConcreteFunction.
+        inputs: from names to the tensors of the function.
+        outputs: likewise.
+    """
+    frozen, graph = convert_variables_to_constants_v2_as_graph(function)
+    renamed = {
+        old.name: new.name
+        for old, new in zip(
+            (*_free_inputs(function), *function.outputs), (*frozen.inputs, *frozen.outputs), strict=True
+        )
+    }
+    return FrozenGraph(
+        graph,
+        {name: renamed[tensor] for name, tensor in inputs.items()},
+        {name: renamed[tensor] for name, tensor in outputs.items()},
+    )
+
+
+def lift_constants(frozen: FrozenGraph, *, least: int = 4096) -> None:
+    """Takes big constants and all kernels out of the graph, placeholders into their places.
+
+    tf2onnx copies the whole graph for each of its passes: VGG16 asked for more than 19 GB. And a kernel that is out of
+    sight is not multiplied by the BatchNormalization behind it, so that the convolution's own tensor stays.
+    """
+    for node in frozen.graph.node:
+        if node.op == "Const" and _is_weight(node.attr["value"].tensor, least):
+            frozen.arrays[node.name] = tf.make_ndarray(node.attr["value"].tensor)
+            dtype = node.attr["dtype"].type
+            node.Clear()
+            node.name, node.op = next(reversed(frozen.arrays)), "Placeholder"
+            node.attr["dtype"].type = dtype
+            node.attr["shape"].shape.CopyFrom(tf.TensorShape(frozen.arrays[node.name].shape).as_proto())
+
+
+def tensors_of_interest(frozen: FrozenGraph) -> dict[str, str]:
+    """Every float tensor of rank 3 to 5 between the inputs and the outputs, under its node's name."""
+    graph = tf.Graph()
+    with graph.as_default():
+        tf.graph_util.import_graph_def(frozen.graph, name="")
+    wanted = _between(graph, frozen.inputs.values(), frozen.outputs.values())
+    return {op.name: op.outputs[0].name for op in wanted if _is_of_interest(op)}
+
+
+def _is_of_interest(op: Any) -> bool:
+    return op.type not in PASSING and op.outputs[0].dtype.is_floating and op.outputs[0].shape.rank in (3, 4, 5)
+
+
+def _between(graph: Any, inputs: Iterable[str], outputs: Iterable[str]) -> list[Any]:
+    """The ops that are computed from the inputs and that the outputs are computed from, in order."""
+    after = {graph.get_tensor_by_name(name).op for name in inputs}
+    before = {graph.get_tensor_by_name(name).op for name in outputs}
+    ops = graph.get_operations()
+    for op in ops:
+        if any(tensor.op in after for tensor in op.inputs):
+            after.add(op)
+    for op in reversed(ops):
+        if op in before:
+            before.update(tensor.op for tensor in op.inputs)
+    return [op for op in ops if op in after and op in before and op.outputs]
+
+
+def _is_weight(tensor: Any, least: int) -> bool:
+    shape = [dim.size for dim in tensor.tensor_shape.dim]
+    dtype = tf.dtypes.as_dtype(tensor.dtype)
+    return dtype.is_floating and (len(shape) >= 2 or int(np.prod(shape)) >= least)
+
+
+def _free_inputs(function: Any) -> list[Any]:
+    """The inputs of a concrete function without the variables that it captures."""
+    captured = {id(placeholder) for _, placeholder in function.graph.captures}
+    return [tensor for tensor in function.inputs if id(tensor) not in captured]

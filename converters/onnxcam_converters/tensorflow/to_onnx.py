@@ -1,0 +1,120 @@
+"""A frozen graph to ONNX, by tf2onnx."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import tensorflow as tf
+import tf2onnx
+from onnx import ModelProto
+
+from onnxcam.errors import CannotConvert
+from onnxcam_converters.anchors import anchor, rename
+from onnxcam_converters.tensorflow.frozen import FrozenGraph, lift_constants
+from onnxcam_converters.tensorflow.quiet import Remarks, quiet
+from onnxcam_converters.tensorflow.repairs import average_in_place, cancel_transposes, put_back, spell_out_erfc
+from onnxcam_converters.tensorflow.shapes import fix_reshapes
+
+# The highest that tf2onnx 1.17 writes.
+OPSET = 18
+BATCH = "N"
+TAP = "onnxcam_tap"
+# What tf2onnx lets through of its own and of TensorFlow's mistakes.
+FAILURES = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    RuntimeError,
+    AssertionError,
+    tf.errors.OpError,
+)
+DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
+
+
+def to_onnx(frozen: FrozenGraph, what: str) -> ModelProto:
+    """The graph as an ONNX model at opset 18, the layers that were tapped noted in it.
+
+    Args:
+        frozen: is used up.
+        what: the source, for messages.
+
+    Raises:
+        CannotConvert: if an op has no counterpart in ONNX.
+    """
+    spell_out_erfc(frozen.graph)
+    lift_constants(frozen)
+    taps = _expose(frozen)
+    with quiet() as remarks:
+        model = _convert(frozen, [*frozen.outputs.values(), *taps], what, remarks=remarks)
+    _refuse_foreign(model, what, remarks)
+    put_back(model, frozen.arrays)
+    cancel_transposes(model.graph)
+    average_in_place(model.graph)
+    anchor(model, taps)
+    _name_ends(model, {tensor: name for name, tensor in (*frozen.inputs.items(), *frozen.outputs.items())})
+    _name_batch(model)
+    fix_reshapes(model)
+    return model
+
+
+def _expose(frozen: FrozenGraph) -> dict[str, str]:
+    """Adds an identity behind every tapped tensor; from the identities' outputs to the layers."""
+    taps = {}
+    graph = frozen.graph
+    dtypes = {node.name: node for node in graph.node}
+    for number, (layer, tensor) in enumerate(frozen.taps.items()):
+        node = graph.node.add()
+        node.name, node.op = f"{TAP}/{number}", "Identity"
+        node.input.append(tensor)
+        node.attr["T"].type = _dtype(dtypes[tensor.partition(":")[0]])
+        taps[f"{node.name}:0"] = layer
+    return taps
+
+
+def _dtype(node: object) -> int:
+    attributes = node.attr  # type: ignore[attr-defined]
+    return int(next(attributes[key].type for key in ("T", "dtype", "DstT", "out_type", "Tout") if key in attributes))
+
+
+def _convert(frozen: FrozenGraph, outputs: list[str], what: str, *, remarks: Remarks) -> ModelProto:
+    inputs = [*frozen.inputs.values(), *(f"{name}:0" for name in frozen.arrays)]
+    try:
+        model, _ = tf2onnx.convert.from_graph_def(
+            frozen.graph, name="model", input_names=inputs, output_names=outputs, opset=OPSET
+        )
+    except FAILURES as error:
+        remarks.lines.append(f"{type(error).__name__}: {error}")
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise CannotConvert(what, reason, log=remarks.write("tf2onnx")) from error
+    return model
+
+
+def _refuse_foreign(model: ModelProto, what: str, remarks: Remarks) -> None:
+    """Refuses a model with ops of TensorFlow's own left in it, which tf2onnx hands over without a word."""
+    said = [line for line in remarks.lines if "is not supported" in line or "Failed to convert" in line]
+    if said:
+        first = said[0].partition("\n")[0]
+        raise CannotConvert(what, f"tf2onnx: {first}", log=remarks.write("tf2onnx"))
+    for node in model.graph.node:
+        if node.domain not in DOMAINS:
+            raise CannotConvert(what, f"op {node.op_type} (node {node.name!r}) has no counterpart in ONNX")
+
+
+def _name_ends(model: ModelProto, names: Mapping[str, str]) -> None:
+    """Gives inputs and outputs the names that the source's author knows."""
+    graph = model.graph
+    taken = {name for node in graph.node for name in (*node.input, *node.output)} - names.keys()
+    others = {out: node.name for node in graph.node for out in node.output if out.startswith(TAP) and node.name}
+    rename(graph, {tensor: name for tensor, name in (others | dict(names)).items() if name not in taken})
+
+
+def _name_batch(model: ModelProto) -> None:
+    """Calls the open first dimension N; forgets the names that tf2onnx gives other open ones."""
+    for value in (*model.graph.input, *model.graph.output):
+        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
+            if not dim.HasField("dim_value"):
+                dim.Clear()
+                if axis == 0:
+                    dim.dim_param = BATCH

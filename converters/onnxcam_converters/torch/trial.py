@@ -1,0 +1,89 @@
+"""Whether ONNX Runtime gives what a module gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from onnxcam.checking import INLINE_BYTES, distance
+from onnxcam.conversion import Arrays
+from onnxcam.graph import write
+from onnxcam.providers import CPU, ERRORS_ONLY, brief, failures, load_runtime
+from onnxcam_converters.torch.evaluation import Run
+
+LIMIT = 1e-3  # relative L2 up to which what comes out counts as the same
+
+
+class WrongResult(ValueError):
+    """ONNX Runtime refuses what an exporter made of a module, or computes something else."""
+
+
+def compare(model: ModelProto, run: Run, trials: Sequence[Arrays]) -> None:
+    """Lets ONNX Runtime and the module compute the same.
+
+    Args:
+        model: to be tried.
+        run: the module, on arrays.
+        trials: the inputs of each trial.
+
+    Raises:
+        WrongResult: if ONNX Runtime refuses the model, or gives something else.
+    """
+    failing = failures(load_runtime())
+    with TemporaryDirectory(prefix="onnxcam-") as folder:
+        path = Path(folder) / "trial.onnx"
+        write(model, path, limit=INLINE_BYTES)
+        try:
+            session = _session(path)
+            found = [_run(session, inputs) for inputs in trials]
+        except failing as error:
+            raise WrongResult(f"ONNX Runtime: {brief(error)}") from error
+        del session
+    for inputs, results in zip(trials, found, strict=True):
+        _compare(results, run(inputs), len(inputs[0]) if inputs[0].ndim else 1)
+
+
+def samples(example: Arrays, count: int) -> Arrays:
+    """Random inputs for a batch of that many, of the example's mean and spread; whole numbers as given."""
+    rng = np.random.default_rng(count)
+    return [_sample(array, count, rng) for array in example]
+
+
+def _sample(array: NDArray[Any], count: int, rng: np.random.Generator) -> NDArray[Any]:
+    if not array.ndim:
+        return array
+    rows = np.resize(array, (count, *array.shape[1:]))
+    if array.dtype.kind != "f":
+        return rows
+    return (array.mean() + (array.std() or 1.0) * rng.standard_normal(rows.shape)).astype(array.dtype)
+
+
+def _session(path: Path) -> Any:
+    runtime = load_runtime()
+    options = runtime.SessionOptions()
+    options.log_severity_level = ERRORS_ONLY
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return runtime.InferenceSession(str(path), options, providers=[CPU])
+
+
+def _run(session: Any, inputs: Arrays) -> Arrays:
+    names = [entry.name for entry in session.get_inputs()]
+    if len(names) != len(inputs):
+        raise WrongResult(
+            f"the exporter's model takes {', '.join(names) or 'nothing'}, the module {len(inputs)} inputs"
+        )
+    return list(session.run(None, dict(zip(names, inputs, strict=True))))
+
+
+def _compare(found: Arrays, expected: Arrays, count: int) -> None:
+    for place, (a, b) in enumerate(zip(found, expected, strict=True)):
+        if a.shape != b.shape:
+            raise WrongResult(f"output {place} has the shape {a.shape} instead of {b.shape} for a batch of {count}")
+        if not (error := distance(a, b)) <= LIMIT:
+            raise WrongResult(f"output {place} differs by {error:.2g} in relative L2 for a batch of {count}")

@@ -1,0 +1,71 @@
+"""The commands that only tell: what can be explained, how, and what is installed."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from onnxcam import console
+from onnxcam.options import SOURCE, AsJson, InputSize, KeepOutputs, Pretrained, Weights, conversion
+
+
+def layers(
+    model: Annotated[str, typer.Argument(help=SOURCE)],
+    weights: Weights = None,
+    pretrained: Pretrained = False,
+    input_size: InputSize = None,
+    keep_output: KeepOutputs = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what can be explained, the default (marked *) first."""
+    from onnxcam import api
+    from onnxcam.conversion import Request
+    from onnxcam.opening import refuse_explain_graph
+
+    refuse_explain_graph(model)
+    said = conversion(
+        weights=weights,
+        pretrained=pretrained,
+        input_size=input_size,
+        dynamic_size=False,
+        keep_outputs=None,
+        check=True,
+    )
+    found = api.layers(Request(source=model, outputs=tuple(keep_output or ()), **said))
+    width = max(len(layer.name) for layer in found)
+    for layer in found:
+        row = {
+            "name": layer.name,
+            "tensor": layer.tensor,
+            "shape": list(layer.shape),
+            "layout": layer.layout,
+            "default": layer.is_default,
+            "reason": layer.reason,
+        }
+        mark = "*" if layer.is_default else " "
+        text = f"{mark} {layer.name:{width}}  {console.dims(layer.shape):16}  {layer.layout}  {layer.reason}"
+        console.answer(json.dumps(row, ensure_ascii=False) if as_json else text)
+
+
+def methods(as_json: AsJson = False) -> None:
+    """List the methods."""
+    from onnxcam.methods import METHODS
+
+    for method in METHODS.values():
+        row = {"name": method.name, "gradient": method.needs_gradient}
+        row |= {"summary": method.summary, "source": method.source}
+        text = f"{method.name:20} {method.summary} [{method.source}]"
+        console.answer(json.dumps(row, ensure_ascii=False) if as_json else text)
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Say what is installed, which providers and converters there are, and whether they work."""
+    from onnxcam.diagnosis import diagnose
+
+    findings = diagnose()
+    for finding in findings:
+        console.answer(json.dumps(finding.to_dict()) if as_json else str(finding))
+    if any(not finding.is_fine for finding in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,106 @@
+"""The default layer: the last tensor with a grid before space comes to its end on the way to the score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from onnxcam.graph import Node, Value
+from onnxcam.layouts.forms import Form
+from onnxcam.layouts.reach import Reach
+
+# A pool only repeats what lies before it at a lower resolution.
+POOLS = frozenset(("MaxPool", "AveragePool", "LpPool", "Dropout", "Identity", "QuantizeLinear", "DequantizeLinear"))
+PRODUCTS = frozenset(("MatMul", "Gemm", "Conv", "Einsum"))
+# What an attention does to its input before places meet: a product with weights, a bias, heads parted from one another.
+PROJECTING = PRODUCTS | frozenset(
+    ("Add", "Mul", "Div", "Reshape", "Transpose", "Split", "Slice", "Gather", "Squeeze", "Unsqueeze", "Identity", "Cast")
+)
+AVERAGED = "the last spatial activation before space is averaged or flattened away"
+ATTENDED = "the last spatial activation before a last attention gathers its places: behind it none reaches the score"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The tensor taken when none is named, and why."""
+
+    value: Value
+    reason: str
+
+
+def choose(reach: Reach, forms: Mapping[Value, Form]) -> Choice | None:
+    """The default layer; None if no tensor with a grid reaches the score.
+
+    Space ends where an op gives the score something of which no place can be told any more: a mean, a flattening with
+    a dense layer, an attention of which only the class token goes on. The default is the last tensor that all places
+    pass on their way to such ends, has rows and columns that can be told, and still has a gradient at every place:
+
+    - of a convolutional net, or one that averages its tokens, the last activation before the mean (behind a last norm);
+      of one that closes with a pool, what lies before that.
+    - of a net with a class token, the input of the last attention that reads tokens of the picture: of ViT the output
+      of the last block's first norm. Queries, keys and values that are projected from it are passed over.
+    - where several maps go to the score on separate ways, as of two scales, the last map of the last way; what lies
+      before they part only if it has the same grid.
+    """
+    ends = reach.ends()
+    if not ends:
+        return None
+    last = _last_common(reach, forms, ends[:1])
+    if last is None:
+        return None
+    common = _last_common(reach, forms, ends)
+    if common is not None and forms[common].grid == forms[last].grid:
+        last = common
+    return Choice(_before_pools(last, forms), ATTENDED if any(_is_attention(end, reach) for end in ends) else AVERAGED)
+
+
+def _last_common(reach: Reach, forms: Mapping[Value, Form], ends: Sequence[Node]) -> Value | None:
+    """The last tensor with a grid that all places pass on their way to the ends; else the last on any of the ways."""
+    cuts, seen = [], list[Value]()
+    for value, is_alone in _back(reach, ends):
+        if value in forms:
+            seen.append(value)
+        if is_alone:
+            cuts.append(value)
+        if is_alone and value in forms and not _is_projection(value, reach):
+            break
+    known = [value for value in cuts if value in forms]
+    if any(_is_attention(end, reach) for end in ends):
+        known = _projected_from(cuts, forms) or known
+    return next(iter(known or seen), None)
+
+
+def _back(reach: Reach, ends: Sequence[Node]) -> Iterator[tuple[Value, bool]]:
+    """The tensors whose places go to the ends, the last first; with each whether it is alone: all places pass it."""
+    order = {value: index for index, node in enumerate(reach.nodes) for value in node.outputs}
+    front = {value for end in ends for value in reach.live_inputs(end)}
+    while front:
+        value = max(front, key=order.__getitem__)
+        yield value, len(front) == 1
+        front.remove(value)
+        if value.producer is not None:
+            front.update(reach.live_inputs(value.producer))
+
+
+def _projected_from(cuts: Sequence[Value], forms: Mapping[Value, Form]) -> list[Value]:
+    """What queries, keys and values are made of in one product: the tensors with a grid before it."""
+    products = (i for i, value in enumerate(cuts) if value.producer is not None and value.producer.op_type in PRODUCTS)
+    first = next(products, None)
+    return [] if first is None else [value for value in cuts[first + 1 :] if value in forms]
+
+
+def _is_projection(value: Value, reach: Reach) -> bool:
+    """Whether it is made of one tensor of the picture's by what projects."""
+    node = value.producer
+    return node is not None and node.op_type in PROJECTING and len(reach.live_inputs(node)) == 1
+
+
+def _is_attention(end: Node, reach: Reach) -> bool:
+    """Whether places are weighed with weights that come from the picture too."""
+    return end.op_type in ("MatMul", "Einsum") and sum(x in reach.followed.reached for x in end.inputs) > 1
+
+
+def _before_pools(value: Value, forms: Mapping[Value, Form]) -> Value:
+    while value.producer is not None and value.producer.op_type in POOLS and value.producer.inputs[0] in forms:
+        value = value.producer.x
+    return value

@@ -1,0 +1,62 @@
+"""Tensors that can be explained: those that a grid of places can be read off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnxcam.graph import Dim, Value
+from onnxcam.layouts.axes import BATCH, CHANNELS, COLUMNS, ROWS, TOKENS, Axes, Axis, is_only, is_spatial, size_of
+
+MAP = frozenset("NCHW")
+ROW_OF_TOKENS = frozenset("NTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a tensor holds a grid of places.
+
+    Attributes:
+        layout: a letter for each axis: "NCHW" or "NHWC", "NTC" or "TNC" for tokens.
+        grid: rows and columns.
+        prefix: of tokens, how many come before the grid: class, distillation, registers.
+    """
+
+    layout: str
+    grid: tuple[Dim, Dim]
+    prefix: int = 0
+
+
+def form_of(value: Value, axes: Axes) -> Form | None:
+    """How the tensor holds the grid; None where it holds none: windows, attention between places, a single place."""
+    layout = _letters(axes)
+    if value.dtype is None or value.dtype.kind not in "fV" or len(set(layout)) != len(layout):
+        return None
+    if set(layout) == MAP:
+        grid = tuple(size_of(axes[layout.index(letter)]) for letter in "HW")
+        return None if 1 in grid else Form(layout, (grid[0], grid[1]))
+    if set(layout) == ROW_OF_TOKENS:
+        return _form_of_tokens(layout, axes[layout.index(TOKENS)])
+    return None
+
+
+def _form_of_tokens(layout: str, axis: Axis) -> Form | None:
+    """Tokens need a grid of known size: it cannot be read off their number."""
+    prefix, atoms = (axis[0].before, axis[0].inside) if axis[0].kind == TOKENS else (0, axis)
+    h, w = (size_of(tuple(atom for atom in atoms if atom.kind == kind)) for kind in (ROWS, COLUMNS))
+    return Form(layout, (h, w), prefix) if isinstance(h, int) and isinstance(w, int) and h * w > 1 else None
+
+
+def _letters(axes: Axes) -> str:
+    """A letter for each axis, "?" where it counts several things at once. A batch of one may have left no trace."""
+    letters = "".join(map(_letter, axes))
+    letters = letters if BATCH in letters else letters.replace("1", BATCH, 1)
+    return letters.replace("1", CHANNELS)
+
+
+def _letter(axis: Axis) -> str:
+    if not axis:
+        return "1"
+    for letter, order in ((BATCH, "N"), (ROWS, "H"), (COLUMNS, "W"), (TOKENS, "T"), (TOKENS, "HW")):
+        if is_only(axis, order):
+            return letter
+    return "?" if is_spatial(axis) else CHANNELS

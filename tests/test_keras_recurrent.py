@@ -1,0 +1,140 @@
+"""Recurrent layers of Keras files against Keras itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from keras_models import FORMATS, Net, check, converted, each, keras_of, model_of, pictures, relative_error, run, saved
+
+from onnxcam.errors import UnsupportedLayer
+
+KERAS_3, KERAS_2 = ("keras",), ("tf_keras",)
+TOKENS = ((6, 5),)
+NETS = [
+    Net("LSTM", lambda L, x: L.LSTM(4)(x), TOKENS),
+    Net("LSTM, sequences", lambda L, x: L.LSTM(4, return_sequences=True)(x), TOKENS),
+    Net("LSTM, open length", lambda L, x: L.LSTM(4, return_sequences=True)(x), ((None, 5),)),
+    Net("LSTM, states", lambda L, x: L.LSTM(4, return_state=True, return_sequences=True)(x), TOKENS),
+    Net("LSTM, no bias", lambda L, x: L.LSTM(4, use_bias=False)(x), TOKENS),
+    Net("LSTM, backwards", lambda L, x: L.LSTM(4, go_backwards=True)(x), TOKENS),
+    Net("LSTM, backwards, sequences", lambda L, x: L.LSTM(4, go_backwards=True, return_sequences=True)(x), TOKENS),
+    Net("LSTM, hard sigmoid", lambda L, x: L.LSTM(4, recurrent_activation="hard_sigmoid")(x), TOKENS),
+    Net("LSTM, relu", lambda L, x: L.LSTM(4, activation="relu")(x), TOKENS),
+    Net("LSTM, linear and softsign", lambda L, x: L.LSTM(4, activation=None, recurrent_activation="softsign")(x), TOKENS),
+    Net("LSTM, swish", lambda L, x: L.LSTM(4, activation="swish", return_state=True)(x), TOKENS),
+    Net(
+        "LSTM, swish, backwards",
+        lambda L, x: L.LSTM(4, activation="swish", go_backwards=True, return_sequences=True)(x),
+        TOKENS,
+    ),
+    Net("LSTM, states given", lambda L, x, h, c: L.LSTM(4)(x, initial_state=[h, c]), (*TOKENS, (4,), (4,))),
+    Net(
+        "LSTM, swish, states given",
+        lambda L, x, h, c: L.LSTM(4, activation="swish")(x, initial_state=[h, c]),
+        (*TOKENS, (4,), (4,)),
+    ),
+    Net(
+        "LSTM, from encoder to decoder",
+        lambda L, x: L.LSTM(4)(x, initial_state=L.LSTM(4, return_state=True)(x)[1:]),
+        TOKENS,
+    ),
+    Net("LSTM of a convolution", lambda L, x: L.LSTM(4)(L.Conv1D(3, 2, activation="relu")(x)), TOKENS),
+    Net("GRU", lambda L, x: L.GRU(4)(x), TOKENS),
+    Net("GRU, reset before", lambda L, x: L.GRU(4, reset_after=False, return_sequences=True)(x), TOKENS),
+    Net("GRU, no bias", lambda L, x: L.GRU(4, use_bias=False, return_state=True)(x), TOKENS),
+    Net("GRU, hard sigmoid", lambda L, x: L.GRU(4, recurrent_activation="hard_sigmoid")(x), TOKENS),
+    Net("GRU, gelu", lambda L, x: L.GRU(4, activation="gelu", return_sequences=True)(x), TOKENS),
+    Net("GRU, gelu, reset before", lambda L, x: L.GRU(4, activation="gelu", reset_after=False)(x), TOKENS),
+    Net("GRU, state given", lambda L, x, h: L.GRU(4)(x, initial_state=h), (*TOKENS, (4,))),
+    Net("SimpleRNN", lambda L, x: L.SimpleRNN(4)(x), TOKENS),
+    Net("SimpleRNN, relu, sequences", lambda L, x: L.SimpleRNN(4, activation="relu", return_sequences=True)(x), TOKENS),
+    Net("SimpleRNN, elu", lambda L, x: L.SimpleRNN(4, activation="elu", use_bias=False)(x), TOKENS),
+    Net("SimpleRNN, selu", lambda L, x: L.SimpleRNN(4, activation="selu", return_state=True)(x), TOKENS),
+    Net("RNN of an LSTMCell", lambda L, x: L.RNN(L.LSTMCell(4), return_sequences=True, go_backwards=True)(x), TOKENS),
+    Net("RNN of a SimpleRNNCell", lambda L, x: L.RNN(L.SimpleRNNCell(4))(x), TOKENS),
+    Net(
+        "RNN of stacked cells",
+        lambda L, x: L.RNN([L.LSTMCell(4), L.GRUCell(3), L.LSTMCell(5)], return_state=True)(x),
+        TOKENS,
+    ),
+    *(
+        Net(f"Bidirectional, {mode}", lambda L, x, mode=mode: L.Bidirectional(L.LSTM(4), merge_mode=mode)(x), TOKENS)
+        for mode in ("concat", "sum", "mul", "ave", None)
+    ),
+    Net("Bidirectional GRU, sequences", lambda L, x: L.Bidirectional(L.GRU(4, return_sequences=True))(x), TOKENS),
+    Net(
+        "Bidirectional, states",
+        lambda L, x: L.Bidirectional(L.LSTM(4, return_sequences=True, return_state=True))(x),
+        TOKENS,
+    ),
+    Net("Bidirectional RNN", lambda L, x: L.Bidirectional(L.RNN(L.GRUCell(4)))(x), TOKENS),
+    Net(
+        "Bidirectional, its own backward layer",
+        lambda L, x: L.Bidirectional(L.LSTM(4), backward_layer=L.LSTM(3, go_backwards=True, name="mine"))(x),
+        TOKENS,
+    ),
+    Net(
+        "Bidirectional, states given",
+        lambda L, x, *states: L.Bidirectional(L.LSTM(4))(x, initial_state=list(states)),
+        (*TOKENS, (4,), (4,), (4,), (4,)),
+    ),
+]
+
+
+@each(NETS)
+def test_a_keras_file_gives_what_keras_predicts(net: Net, era: str, tmp_path: Path):
+    check(net, era, tmp_path)
+
+
+@each([net for net in NETS if net.name in ("LSTM, states", "GRU, reset before", "RNN of stacked cells")])
+def test_so_does_an_h5_file(net: Net, era: str, tmp_path: Path):
+    check(net, era, tmp_path, suffix=".h5")
+
+
+@each([net for net in NETS if net.name.startswith("Bidirectional")])
+def test_so_does_an_h5_file_of_both_directions(net: Net, era: str, tmp_path: Path):
+    check(net, era, tmp_path, suffix=".h5")
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("era", ["keras", "tf_keras"])
+def test_a_frozen_direction_keeps_its_weights(era: str, suffix: str, tmp_path: Path):
+    def build(L, x):
+        layer = L.Bidirectional(L.LSTM(4))
+        y = layer(x)
+        layer.forward_layer.trainable = False
+        return y
+
+    check(Net("frozen", build, TOKENS), era, tmp_path, suffix=suffix)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_files_of_cudnn_layers_give_what_plain_ones_with_their_weights_do(kind: str, tmp_path: Path):
+    keras = keras_of("tf_keras")
+    cudnn = getattr(keras.layers, f"CuDNN{kind}", None) or getattr(
+        __import__("tf_keras.src.layers.rnn.cudnn_lstm" if kind == "LSTM" else "tf_keras.src.layers.rnn.cudnn_gru",
+                   fromlist=["x"]), f"CuDNN{kind}")  # fmt: skip
+    net = Net(kind, lambda L, x: cudnn(4, return_sequences=True, name="r")(x), TOKENS)
+    session = converted(saved(model_of(net, "tf_keras"), tmp_path / "net.h5"))
+    # It runs on GPUs only; Keras turns its weights into those of the layer that runs anywhere.
+    options = {"reset_after": True} if kind == "GRU" else {}
+    plain = getattr(keras.layers, kind)(4, return_sequences=True, name="r", recurrent_activation="sigmoid", **options)
+    inputs = keras.layers.Input(TOKENS[0])
+    model = keras.Model(inputs, plain(inputs))
+    model.load_weights(tmp_path / "net.h5", by_name=True)
+    (x,) = pictures(TOKENS)
+    assert relative_error(run(session, [x])[0], np.asarray(model(x))) <= 1e-5
+
+
+def test_an_activation_without_an_op_needs_a_fixed_length(tmp_path: Path):
+    net = Net("swish", lambda L, x: L.LSTM(4, activation="swish")(x), ((None, 5),))
+    with pytest.raises(UnsupportedLayer, match="open steps"):
+        check(net, "keras", tmp_path)
+
+
+def test_a_masked_sequence_is_refused(tmp_path: Path):
+    net = Net("masked", lambda L, x: L.LSTM(4)(L.Masking()(x)), TOKENS)
+    with pytest.raises(UnsupportedLayer, match="Masking"):
+        check(net, "keras", tmp_path)
