@@ -6,13 +6,17 @@ Not called `layers`, which is the function `onnxcam.layers`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from onnxcam.errors import NoSpatialLayer, UnknownLayer, VanishedLayer
 from onnxcam.graph import Dim, Node, Tape, Value
 from onnxcam.layouts import Followed, Form, Reach, choose, find_picture, form_of
 from onnxcam.naming import known_names, name_layers, vanished
+
+# Ops after which the same places lie in another order, or without the tokens beside them.
+MOVING = frozenset(("Transpose", "Slice", "Reshape", "Squeeze", "Unsqueeze", "Identity"))
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -56,8 +60,9 @@ def find_layers(tape: Tape, logits: Value) -> list[Layer]:
     if choice is None:
         raise NoSpatialLayer(picture.name)
     names = name_layers(tape, list(forms))
-    default = _describe(choice.value, forms, names, reason=choice.reason, is_default=True)
-    others = [value for value in reversed(forms) if value != choice.value]
+    chosen = _with_name(choice.value, forms, set(known_names(tape, list(forms)).values()))
+    default = _describe(chosen, forms, names, reason=choice.reason, is_default=True)
+    others = [value for value in reversed(forms) if value != chosen]
     return [default, *(_describe(value, forms, names, reason=_reason(value, reach)) for value in others)]
 
 
@@ -95,6 +100,16 @@ def resolve(tape: Tape, layers: Sequence[Layer], wanted: str | None) -> Layer:
         raise VanishedLayer(wanted, survivor)
     near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
     raise UnknownLayer(wanted, near, len(layers), exists=wanted in tape)
+
+
+def _with_name(value: Value, forms: dict[Value, Form], named: Collection[str]) -> Value:
+    """The tensor, or where only an earlier one with the same places, otherwise laid out, has a name: that one."""
+    same = value
+    while same.name not in named and same.producer is not None and same.producer.op_type in MOVING:
+        same = same.producer.x
+        if same not in forms or forms[same].grid != forms[value].grid:
+            return value
+    return same if same.name in named else value
 
 
 def _describe(

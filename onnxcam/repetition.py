@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 from onnxcam.errors import NotRepeatable
-from onnxcam.graph import Tape, Value, descendants, replay
-
-
-def repeat_rows(value: Value, count: Value) -> Value:
-    """(N, …) → (N·K, …), each row K times in a row. `count`: int64 [K]."""
-    op, shape = value.tape, value.shape or (None,) * 4
-    parts = [op.ints(1), count] if len(shape) == 1 else [op.ints(1), count, op.ints(*[1] * (len(shape) - 1))]
-    stretched = op.Expand(op.Unsqueeze(value, op.ints(1)), op.Concat(*parts, axis=0))
-    sizes = [n for n in shape[1:] if isinstance(n, int)]
-    if len(sizes) == len(shape) - 1:
-        return op.Reshape(stretched, op.ints(-1, *sizes))
-    return op.Reshape(stretched, op.Concat(op.ints(-1), op.Shape(value, start=1), axis=0))
+from onnxcam.graph import Node, Tape, Value, descendants, replay
+from onnxcam.layouts import Followed
 
 
 def rerun_on_repeats(
@@ -25,16 +16,78 @@ def rerun_on_repeats(
     """The layers and `end` for repeated rows: the lowest layers are repeated, and what lies above them runs again.
 
     Raises:
-        NotRepeatable: if sizes computed from the picture itself, or control flow, go into what is run again.
+        NotRepeatable: if control flow goes into what is run again.
     """
     of_picture = descendants(tape, picture)
     lowest = [layer for layer in layers if not any(layer in descendants(tape, x) for x in layers if x != layer)]
+    repeats = Repeats(Followed(tape, picture), of_picture, count)
+    return replay(tape, {layer: repeats.of(layer) for layer in lowest}, end, repeats.of)
 
-    def outside(value: Value) -> Value:
-        if value not in of_picture:
+
+class Repeats:
+    """What takes the place of tensors when each image is there several times: `count`, int64 [K]."""
+
+    def __init__(self, followed: Followed, of_picture: set[Value], count: Value) -> None:
+        self.followed, self.of_picture, self.count = followed, of_picture, count
+
+    def of(self, value: Value) -> Value:
+        """The tensor with each image's part K times in a row; sizes that count the images count as many more."""
+        if value not in self.of_picture:
             return value
-        if value.dtype is None or value.dtype.kind not in "fV":
-            raise NotRepeatable(value.name, "is a size taken from the picture itself")
-        return repeat_rows(value, count)
+        node = value.producer
+        if node is None or (value.dtype is not None and value.dtype.kind in "fV"):
+            return self._rows(value)
+        return self._shape(node) if node.op_type == "Shape" else self._again(node)
 
-    return replay(tape, {layer: repeat_rows(layer, count) for layer in lowest}, end, outside)
+    def _again(self, node: Node) -> Value:
+        """Arithmetic on sizes, once more."""
+        if not node.reads.issubset(node.inputs) or len(node.outputs) > 1:
+            raise NotRepeatable(node.output.name, f"comes from {node.op_type}, which cannot be run again")
+        inputs = [None if x is None else self.of(x) for x in node.inputs]
+        return node.tape.emit(node.op_type, inputs, node.attributes)[0]
+
+    def _shape(self, node: Node) -> Value:
+        """The shape of a repeated tensor, without repeating it."""
+        op, rank = node.tape, len(node.x.shape or (None,))
+        axis, _ = self._place(node.x)
+        ones = [op.ints(*[1] * axis), self.count, op.ints(*[1] * (rank - 1 - axis))]
+        whole = op.Shape(node.x) * op.Concat(*(x for x in ones if x.shape != (0,)), axis=0)
+        start, end = node.attributes.get("start", 0), node.attributes.get("end", rank)
+        return op.Slice(whole, op.ints(start), op.ints(end), op.ints(0))
+
+    def _rows(self, value: Value) -> Value:
+        axis, inner = self._place(value)
+        if inner == 1:
+            return repeat_rows(value, self.count, axis=axis)
+        op, front = value.tape, [0] * axis
+        parted = op.Reshape(value, _target(value, [*front, -1, inner], axis=axis))
+        return op.Reshape(repeat_rows(parted, self.count, axis=axis), _target(value, [*front, -1], axis=axis))
+
+    def _place(self, value: Value) -> tuple[int, int]:
+        """The axis that counts the images, and how many entries each of them has on it: heads, windows."""
+        axes = self.followed.axes.get(value, ())
+        index = next((i for i, axis in enumerate(axes) if any(atom.kind == "N" for atom in axis)), None)
+        if index is None:
+            return 0, 1
+        sizes = [atom.size for atom in axes[index][1:]]
+        if axes[index][0].kind != "N" or not all(isinstance(n, int) for n in sizes):
+            raise NotRepeatable(value.name, f"lays the images among others on axis {index}")
+        return index, prod(n for n in sizes if isinstance(n, int))
+
+
+def repeat_rows(value: Value, count: Value, *, axis: int = 0) -> Value:
+    """(N, …) → (N·K, …), each row K times in a row; the rows lie on `axis`. `count`: int64 [K]."""
+    op, rank = value.tape, len(value.shape or (None,) * 4)
+    behind = [op.ints(*[1] * (rank - 1 - axis))] if rank - 1 > axis else []
+    sizes = op.Concat(op.ints(*[1] * (axis + 1)), count, *behind, axis=0)
+    stretched = op.Expand(op.Unsqueeze(value, op.ints(axis + 1)), sizes)
+    return op.Reshape(stretched, _target(value, [*[0] * axis, -1], axis=axis))
+
+
+def _target(value: Value, front: Sequence[int], *, axis: int) -> Value:
+    """What Reshape is told: `front`, then the sizes of the value behind the axis."""
+    op, rest = value.tape, (value.shape or (None,) * 4)[axis + 1 :]
+    known = [n for n in rest if isinstance(n, int)]
+    if len(known) == len(rest):
+        return op.ints(*front, *known)
+    return op.Concat(op.ints(*front), op.Shape(value, start=axis + 1), axis=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def model_of(net: Net, era: str) -> Any:
     keras = keras_of(era)
     keras.backend.clear_session()
     inputs = [keras.layers.Input(shape) for shape in net.shapes]
-    model = keras.Model(inputs, net.build(keras.layers, *inputs))
+    model = keras.Model(inputs[0] if len(inputs) == 1 else inputs, net.build(keras.layers, *inputs))
     fill(model)
     return model
 
@@ -102,7 +102,15 @@ def converted(path: Path) -> Any:
 def predictions(model: Any, inputs: Sequence[Array]) -> list[Array]:
     """What Keras gives."""
     given = model(inputs[0] if len(inputs) == 1 else list(inputs), training=False)
-    return [np.asarray(each) for each in (given if isinstance(given, list | tuple) else [given])]
+    return list(_flat(given))
+
+
+def _flat(given: Any) -> Iterator[Array]:
+    if isinstance(given, list | tuple):
+        for entry in given:
+            yield from _flat(entry)
+    else:
+        yield np.asarray(given)
 
 
 def run(session: Any, inputs: Sequence[Array]) -> list[Array]:

@@ -60,7 +60,9 @@ def test_a_model_within_time_distributed_is_called_on_every_step(era: str, suffi
     models = keras_of(era)
 
     def build(L, x):
-        inner = models.Sequential([L.Conv2D(4, 3), L.BatchNormalization(), L.ReLU(), L.GlobalMaxPooling2D(), L.Dense(3)])
+        inner = models.Sequential(
+            [L.Conv2D(4, 3), L.BatchNormalization(), L.ReLU(), L.GlobalMaxPooling2D(), L.Dense(3)]
+        )
         return L.LSTM(4)(L.TimeDistributed(inner)(x))
 
     check(Net("nested", build, ((4, 8, 8, 3),)), era, tmp_path, suffix=suffix)

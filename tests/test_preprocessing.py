@@ -132,6 +132,27 @@ def test_letterbox_fits_the_photo_in_the_middle_of_grey_114() -> None:
     assert np.allclose(np.delete(got, np.s_[16:48], axis=0), 114 / 255)
 
 
+PLACED = [
+    # what, specification, size when resized, left and top of the crop
+    ("stretched to a box", {"resize": "stretch", "box": [40, 50]}, (40, 50), (9, 4)),
+    ("covering", {"resize": "cover"}, (32, 48), (8, 0)),
+    ("covering a box", {"resize": "cover", "box": [40, 40]}, (40, 60), (14, 4)),
+    ("cut off", {"resize": "shorter", "short_side": 37, "rounding": "down"}, (37, 55), (11, 2)),
+    ("rounded", {"resize": "shorter", "short_side": 37, "rounding": "nearest"}, (37, 56), (12, 2)),
+    ("to even", {"resize": "shorter", "short_side": 37}, (37, 55), (12, 2)),
+]
+
+
+@pytest.mark.parametrize(("spec", "resized", "corner"), [row[1:] for row in PLACED], ids=[row[0] for row in PLACED])
+def test_what_is_larger_than_the_input_is_cropped_at_its_centre(
+    spec: dict[str, Any], resized: tuple[int, int], corner: tuple[int, int]
+) -> None:
+    image = noise(100, 150)
+    got, _ = prepare(image, parse(spec | {"scale": 1}, size=(32, 32), layout="NHWC"))
+    left, top = corner
+    assert np.array_equal(got, by_pillow(image, resized, (left, top, left + 32, top + 32)))
+
+
 def test_every_preset_has_been_tested() -> None:
     assert set(PRESETS) == {"torchvision", "timm", "letterbox", *FORMULAS}
 

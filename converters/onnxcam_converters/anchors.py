@@ -1,12 +1,12 @@
-"""Layers found again in an exported graph: each was exposed as an extra output, which leads back to its tensor.
+"""Layers found again in an exported graph: each was exposed to an extra output, which leads back to its tensor.
 
-An extra output is usually a side branch, layer -> Transpose -> output, which the prediction does not read: a gradient
+What is exposed is usually a side branch, layer -> Transpose -> output, which the prediction does not read: a gradient
 there would be zero, without a word. So the branch is climbed up to what the prediction reads, and is cut off.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from onnx import GraphProto, ModelProto, NodeProto
@@ -33,23 +33,25 @@ class Anchors:
     vanished: dict[str, str] = field(default_factory=dict)
 
 
-def anchor(model: ModelProto, taps: Mapping[str, str]) -> Anchors:
+def anchor(model: ModelProto, taps: Iterable[tuple[str, str]], *, extra: Container[str]) -> Anchors:
     """The layers' tensors, which are renamed after them; the extra outputs are taken out of the model.
 
     Args:
         model: changed in place; what is found is also noted in it.
-        taps: from the names of extra outputs to the layers that they show.
+        taps: of every layer the tensor that it was exposed as, and its name.
+        extra: names of the outputs that were added.
     """
     graph = model.graph
     producers = {name: node for node in graph.node for name in node.output}
-    for index in reversed([i for i, value in enumerate(graph.output) if value.name in taps]):
+    for index in reversed([i for i, value in enumerate(graph.output) if value.name in extra]):
         del graph.output[index]
     read = _ancestors(producers, [value.name for value in graph.output])
     found = Anchors()
-    for output, layer in taps.items():
-        tensor, is_same = _climb(output, producers, read)
+    for exposed, layer in taps:
+        tensor, is_same = _climb(exposed, producers, read)
         if tensor in producers:
             (found.layers if is_same else found.vanished).setdefault(layer, tensor)
+    _forget_containers(found.layers)
     drop_unused(model)
     _name_after_layers(graph, found)
     note(model, layers=found.layers, vanished=_survivors(found))
@@ -91,6 +93,15 @@ def _ancestors(producers: Mapping[str, NodeProto], names: list[str]) -> set[str]
         found |= before
         open_names.extend(before)
     return found
+
+
+def _forget_containers(layers: dict[str, str]) -> None:
+    """Takes out blocks that give what their last part gives: the part's name says more."""
+    parts = {(path.rpartition("/")[0], tensor) for path, tensor in layers.items()}
+    for path in sorted(layers, key=len, reverse=True):
+        if (path, layers[path]) in parts:
+            parts.add((path.rpartition("/")[0], layers[path]))
+            del layers[path]
 
 
 def _name_after_layers(graph: GraphProto, found: Anchors) -> None:

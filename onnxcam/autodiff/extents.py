@@ -61,6 +61,19 @@ def zeros(shape: Value, like: Value) -> Value:
     return like.tape.Expand(like.tape.number(0.0, like), shape)
 
 
+def pad_along(g: Value, pads: Value, axes: Sequence[int], *, rank: int) -> Value:
+    """`g`, of that rank, with zeros along the axes: `pads` holds how many before each, then how many after each."""
+    op, known = g.tape, known_ints(pads)
+    places = [*axes, *(axis + rank for axis in axes)]
+    # For all axes, not with `axes`: ONNX Runtime 1.31, when it moves a Transpose over a Pad, permutes `pads` as if each
+    # axis had its own, and then fails, or pads other axes.
+    if known is not None:
+        widths = dict(zip(places, known, strict=True))
+        return op.Pad(g, op.ints(*(widths.get(place, 0) for place in range(2 * rank))))
+    sources = [places.index(place) if place in places else len(places) for place in range(2 * rank)]
+    return op.Pad(g, op.Gather(op.Concat(pads, op.ints(0), axis=0), op.ints(*sources)))
+
+
 def as_int64(x: Value) -> Value:
     """Indices as int64, which all ops take."""
     return x if x.dtype == np.int64 else x.tape.Cast(x, to=TensorProto.INT64)

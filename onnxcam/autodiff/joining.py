@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onnxcam.autodiff.core import vjp, vjp_of_outputs
-from onnxcam.autodiff.extents import axis_of, runtime_sizes_along, shape_of, sizes_along, zeros
+from onnxcam.autodiff.extents import axis_of, pad_along, rank_of, runtime_sizes_along, shape_of, sizes_along, zeros
 from onnxcam.graph import Node, Value
 
 
@@ -48,6 +48,6 @@ def split(gs: Sequence[Value | None], node: Node) -> Value:
     first = next(g for g in gs if g is not None)
     if len(used) == 1 and len(sizes) == len(gs):
         before, after = sum(sizes[: used[0]]), sum(sizes[used[0] + 1 :])
-        return op.Pad(first, op.ints(before, after), None, op.ints(axis))
+        return pad_along(first, op.ints(before, after), [axis], rank=rank_of(node.x, node))
     parts = [zeros(shape_of(y), first) if g is None else g for g, y in zip(gs, node.outputs, strict=True)]
     return op.Concat(*parts, axis=axis)

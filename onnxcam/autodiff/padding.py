@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onnxcam.autodiff.core import vjp
-from onnxcam.autodiff.extents import BEGINNING, END, known_ints, rank_of, runtime_sizes_along, shape_of, sizes_along
+from onnxcam.autodiff.extents import (
+    BEGINNING,
+    END,
+    known_ints,
+    pad_along,
+    rank_of,
+    runtime_sizes_along,
+    shape_of,
+    sizes_along,
+)
 from onnxcam.autodiff.scattering import scatter_to_positions
 from onnxcam.graph import Node, Value
 
@@ -22,7 +31,7 @@ def pad(g: Value, node: Node) -> Sequence[Value | None]:
     sides = list(zip(axes, pads[: len(axes)], pads[len(axes) :], strict=True))
     for axis, before, after in sides:
         g = _fold(g, axis, before=max(before, 0), after=max(after, 0), mode=mode)
-    return [_uncrop(g, sides)]
+    return [_uncrop(g, sides, rank=rank_of(node.x, node))]
 
 
 def _axes(node: Node) -> list[int] | None:
@@ -45,16 +54,16 @@ def _uncover(g: Value, node: Node, *, axes: list[int] | None, pads: list[int] | 
         starts = op.ints(*(max(before, 0) for _, before, _ in cut))
         ends = op.ints(*(-after if after > 0 else END for _, _, after in cut))
         g = op.Slice(g, starts, ends, op.ints(*(axis for axis, _, _ in cut)))
-    return _uncrop(g, sides)
+    return _uncrop(g, sides, rank=rank_of(node.x, node))
 
 
-def _uncrop(g: Value, sides: Sequence[tuple[int, int, int]]) -> Value:
+def _uncrop(g: Value, sides: Sequence[tuple[int, int, int]], *, rank: int) -> Value:
     """Zeros where negative pads took something away."""
     op, cropped = g.tape, [side for side in sides if min(side[1:]) < 0]
     if not cropped:
         return g
     axes, before, after = zip(*cropped, strict=True)
-    return op.Pad(g, op.ints(*(max(-n, 0) for n in (*before, *after))), None, op.ints(*axes))
+    return pad_along(g, op.ints(*(max(-n, 0) for n in (*before, *after))), axes, rank=rank)
 
 
 def _border(g: Value, x: Value, constant: Value) -> Value:
@@ -104,4 +113,4 @@ def _laid(part: Value, whole: Value, axis: int, *, width: int, mode: str, at_sta
     else:
         rest = runtime_sizes_along(whole, [axis]) - taken
         pads = op.Concat(*((op.ints(near), rest) if at_start else (rest, op.ints(near))), axis=0)
-    return op.Pad(part, pads, None, op.ints(axis))
+    return pad_along(part, pads, [axis], rank=len(whole.shape or ()))

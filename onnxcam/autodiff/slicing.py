@@ -12,6 +12,7 @@ from onnxcam.autodiff.extents import (
     BEGINNING,
     as_int64,
     known_ints,
+    pad_along,
     rank_of,
     reshape_sizes,
     runtime_sizes_along,
@@ -87,7 +88,7 @@ def place(
         g = op.Slice(g, op.ints(*ones), op.ints(*[BEGINNING] * len(ones)), op.ints(*flipped), op.ints(*ones))
     for axis, step, lead in zip(axes, steps, leads, strict=True):
         g = _interleave(g, axis, step=abs(step), lead=lead)
-    return op.Pad(g, pads, None, op.ints(*axes)) if any(known_ints(pads) or [1]) else g
+    return pad_along(g, pads, axes, rank=len(x.shape or ())) if any(known_ints(pads) or [1]) else g
 
 
 def _firsts(

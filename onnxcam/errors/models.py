@@ -83,8 +83,8 @@ class VanishedLayer(UnknownLayer):
     def __init__(self, wanted: str, survivor: str) -> None:
         OnnxCamError.__init__(
             self,
-            f"Layer {wanted!r} left no tensor of its own in the model: it was folded into, or fused with, its neighbours "
-            f"when it was converted. The nearest layer that can be explained is {survivor!r}.",
+            f"Layer {wanted!r} left no tensor of its own in the model: when it was converted, it was folded into its "
+            f"neighbours, or fused with them. The nearest layer that can be explained is {survivor!r}.",
         )
 
 

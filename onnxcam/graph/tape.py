@@ -119,7 +119,17 @@ class Tape:
     def add_constant(self, tensor: TensorProto) -> Value:
         """The tensor as a constant of the model, under its own name."""
         self.model.graph.initializer.append(tensor)
-        self.constants[tensor.name] = self.model.graph.initializer[-1]
+        return self._enter(self.model.graph.initializer[-1])
+
+    def add_weight(self, name: str, array: Array) -> Value:
+        """The elements as float32 under that name; nothing is shared or kept twice, for they may be many."""
+        data = np.ascontiguousarray(array, "<f4")
+        tensor = self.model.graph.initializer.add(name=name, data_type=TensorProto.FLOAT, dims=data.shape)
+        tensor.raw_data = data.tobytes()
+        return self._enter(tensor)
+
+    def _enter(self, tensor: TensorProto) -> Value:
+        self.constants[tensor.name] = tensor
         self.types[tensor.name] = tensor_type(tensor)
         self._names.take(tensor.name)
         return self.value(tensor.name)

@@ -59,7 +59,7 @@ def is_spatial(axis: Axis) -> bool:
 
 
 def is_only(axis: Axis, kinds: str) -> bool:
-    """Whether it counts these kinds, in that order, and nothing else: is_only(axis, "HW") for tokens without prefix."""
+    """Whether it counts these kinds, in that order, and nothing else: "HW" for the places of a grid, row by row."""
     order = [atom.kind for atom in axis]
     return [kind for i, kind in enumerate(order) if i == 0 or order[i - 1] != kind] == list(kinds)
 

@@ -14,7 +14,20 @@ POOLS = frozenset(("MaxPool", "AveragePool", "LpPool", "Dropout", "Identity", "Q
 PRODUCTS = frozenset(("MatMul", "Gemm", "Conv", "Einsum"))
 # What an attention does to its input before places meet: a product with weights, a bias, heads parted from one another.
 PROJECTING = PRODUCTS | frozenset(
-    ("Add", "Mul", "Div", "Reshape", "Transpose", "Split", "Slice", "Gather", "Squeeze", "Unsqueeze", "Identity", "Cast")
+    (
+        "Add",
+        "Mul",
+        "Div",
+        "Reshape",
+        "Transpose",
+        "Split",
+        "Slice",
+        "Gather",
+        "Squeeze",
+        "Unsqueeze",
+        "Identity",
+        "Cast",
+    )
 )
 AVERAGED = "the last spatial activation before space is averaged or flattened away"
 ATTENDED = "the last spatial activation before a last attention gathers its places: behind it none reaches the score"
@@ -45,7 +58,7 @@ def choose(reach: Reach, forms: Mapping[Value, Form]) -> Choice | None:
     ends = reach.ends()
     if not ends:
         return None
-    last = _last_common(reach, forms, ends[:1])
+    last = _last_common(reach, forms, ends[:1]) or _last(reach, forms, ends[0])
     if last is None:
         return None
     common = _last_common(reach, forms, ends)
@@ -55,11 +68,9 @@ def choose(reach: Reach, forms: Mapping[Value, Form]) -> Choice | None:
 
 
 def _last_common(reach: Reach, forms: Mapping[Value, Form], ends: Sequence[Node]) -> Value | None:
-    """The last tensor with a grid that all places pass on their way to the ends; else the last on any of the ways."""
-    cuts, seen = [], list[Value]()
+    """The last tensor with a grid that all places pass on their way to the ends."""
+    cuts = list[Value]()
     for value, is_alone in _back(reach, ends):
-        if value in forms:
-            seen.append(value)
         if is_alone:
             cuts.append(value)
         if is_alone and value in forms and not _is_projection(value, reach):
@@ -67,19 +78,26 @@ def _last_common(reach: Reach, forms: Mapping[Value, Form], ends: Sequence[Node]
     known = [value for value in cuts if value in forms]
     if any(_is_attention(end, reach) for end in ends):
         known = _projected_from(cuts, forms) or known
-    return next(iter(known or seen), None)
+    return next(iter(known), None)
+
+
+def _last(reach: Reach, forms: Mapping[Value, Form], end: Node) -> Value | None:
+    """The last tensor with a grid on any of the ways to the end."""
+    return next((value for value, _ in _back(reach, [end]) if value in forms), None)
 
 
 def _back(reach: Reach, ends: Sequence[Node]) -> Iterator[tuple[Value, bool]]:
-    """The tensors whose places go to the ends, the last first; with each whether it is alone: all places pass it."""
+    """The tensors whose places go to the ends, the last first, up to where a way begins at the picture itself.
+
+    With each comes whether it is alone: then all places pass it.
+    """
     order = {value: index for index, node in enumerate(reach.nodes) for value in node.outputs}
     front = {value for end in ends for value in reach.live_inputs(end)}
     while front:
         value = max(front, key=order.__getitem__)
         yield value, len(front) == 1
-        front.remove(value)
-        if value.producer is not None:
-            front.update(reach.live_inputs(value.producer))
+        before = reach.live_inputs(value.producer) if value.producer is not None else []
+        front = (front - {value}).union(before) if before else set()
 
 
 def _projected_from(cuts: Sequence[Value], forms: Mapping[Value, Form]) -> list[Value]:

@@ -104,8 +104,8 @@ class Followed:
         step = Step(node, tuple(inputs), tuple(() if shape is None else shape for shape in shapes))
         try:
             found = _rule(node)(step)
-        except UnknownAxes:
-            found = None
+        except (UnknownAxes, IndexError, ValueError, ZeroDivisionError):
+            found = None  # a file may state shapes of another rank than its nodes give
         each = found if isinstance(found, list) else [found] * len(shapes)
         return [x if x is not None and _fits(x, shape) else None for x, shape in zip(each, step.shapes, strict=False)]
 
@@ -127,13 +127,18 @@ def aligned(step: Step) -> Axes:
     if not known or max(map(len, known)) < rank:
         raise UnknownAxes
     padded = [((),) * (rank - len(axes)) + axes for axes in known]
-    return tuple(joined(candidates, size) for candidates, size in zip(zip(*padded, strict=True), step.shape, strict=True))
+    return tuple(
+        joined(candidates, size) for candidates, size in zip(zip(*padded, strict=True), step.shape, strict=True)
+    )
 
 
 def _of_picture(picture: Value) -> Axes:
     """One atom an axis; depth and time are none of the plane's."""
     sizes = zip(picture_layout(picture) or "", picture.shape or (), strict=False)
-    return tuple(() if n == 1 and letter not in BATCH else (Atom(letter if letter in "NHW" else CHANNELS, n),) for letter, n in sizes)
+    return tuple(
+        () if n == 1 and letter not in BATCH else (Atom(letter if letter in "NHW" else CHANNELS, n),)
+        for letter, n in sizes
+    )
 
 
 def _fits(axes: Axes, shape: Shape) -> bool:

@@ -62,7 +62,8 @@ def recurrent(step: Step) -> list[Axes | None]:
     if step.attribute("layout", 0):
         raise UnknownAxes
     hidden, directions = channels(step.shape[-1]), channels(step.shape[1])
-    return [(steps, directions, batch, hidden), *[(directions, batch, hidden)] * 2][: len(step.shapes)]
+    last = (directions, batch, hidden)
+    return [(steps, directions, batch, hidden), last, last]
 
 
 @follows("TopK")

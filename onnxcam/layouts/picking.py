@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from onnxcam.graph import Dim, Node
-from onnxcam.layouts.axes import PIECES, TOKENS, Atom, Axes, Axis, channels, is_marked, is_only, is_spatial, resized, size_of
+from onnxcam.layouts.axes import (
+    PIECES,
+    TOKENS,
+    Atom,
+    Axes,
+    Axis,
+    channels,
+    is_marked,
+    is_only,
+    is_spatial,
+    joined,
+    resized,
+    size_of,
+)
 from onnxcam.layouts.following import Step, UnknownAxes, follows
 
 # Ops that may take nothing but class tokens: then the grid does not matter to what comes of it.
@@ -25,7 +38,7 @@ def tokens(axis: Axis) -> Atom | None:
 
 
 def part(axis: Axis, start: int | None, size: Dim) -> Axis:
-    """What entries `start` to `start` + `size` of the axis count: the grid alone, what comes before it, or a mixture."""
+    """What `size` entries of the axis from `start` on count: the grid alone, what comes before it, or a mixture."""
     atom = tokens(axis)
     if size == size_of(axis) and size is not None:
         return axis
@@ -115,10 +128,10 @@ def concat(step: Step) -> Axes:
     known, axis = [axes for axes in step.inputs if axes is not None], step.attribute("axis", 0) % len(step.shape)
     if not known:
         raise UnknownAxes
-    found = list(max(known, key=lambda axes: sum(map(is_spatial, axes))))
+    found = list(known[0])
     for index in range(len(found)):
         if index != axis:
-            found[index] = max((axes[index] for axes in known), key=lambda x: (is_spatial(x), is_marked(x), len(x)))
+            found[index] = joined([axes[index] for axes in known], step.shape[index])
     found[axis] = _beside(step, axis)
     return tuple(found)
 
@@ -150,7 +163,9 @@ def pad(step: Step) -> Axes:
     known, widths, axes = step.axes(0), step.ints(1), step.ints(3)
     listed = [axis % len(known) for axis in (range(len(known)) if axes is None else axes)]
     front = dict(zip(listed, widths or (), strict=False))
-    return tuple(_padded(axis, front.get(i, 0), size) for i, (axis, size) in enumerate(zip(known, step.shape, strict=True)))
+    return tuple(
+        _padded(axis, front.get(i, 0), size) for i, (axis, size) in enumerate(zip(known, step.shape, strict=True))
+    )
 
 
 def _padded(axis: Axis, front: int, size: Dim) -> Axis:

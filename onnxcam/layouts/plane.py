@@ -57,5 +57,3 @@ def resize(step: Step) -> Axes:
 def folded(step: Step) -> Axes:
     """Patches laid back to where they came from: (N, C, H, W)."""
     return (step.axes(0)[0], *fresh(step)[1:])
-
-

@@ -15,16 +15,14 @@ def regroup(axes: Axes, sizes: Sequence[Dim]) -> Axes | None:
     Dimensions that are known are filled from the back and from the front; what is left between goes to what is left.
     """
     atoms = deque(atom for axis in axes for atom in axis if atom.size != 1 or atom.kind == BATCH)
-    places = deque(enumerate(sizes))
-    found: dict[int, Axis] = {}
-    for from_back in (True, False):
-        while places:
-            index, size = places[-1 if from_back else 0]
-            axis = _taken(atoms, size, from_back=from_back)
-            if axis is None:
-                break
-            found[index] = merged(axis)
-            places.pop() if from_back else places.popleft()
+    places, found = deque(enumerate(sizes)), dict[int, Axis]()
+    while places and (axis := _taken_from_back(atoms, places[-1][1])) is not None:
+        found[places.pop()[0]] = merged(axis)
+    if len(places) > 1 and atoms and atoms[0].kind == BATCH and not isinstance(places[0][1], int):
+        # Shape inference has lost the batch's symbol: with other dimensions beside it, it is taken to be alone.
+        found[places.popleft()[0]] = (atoms.popleft(),)
+    while places and (axis := _taken_from_front(atoms, places[0][1])) is not None:
+        found[places.popleft()[0]] = merged(axis)
     rest = _dealt(list(atoms), len(places))
     if rest is None:
         return None
@@ -32,30 +30,48 @@ def regroup(axes: Axes, sizes: Sequence[Dim]) -> Axes | None:
     return tuple(found[index] for index in range(len(sizes)))
 
 
-def _taken(atoms: deque[Atom], size: Dim, *, from_back: bool) -> list[Atom] | None:
-    """The atoms at that end that fill a dimension of the size, taken from `atoms`; None, and nothing taken, if none do."""
+def _taken_from_back(atoms: deque[Atom], size: Dim) -> list[Atom] | None:
+    """The last atoms, which fill a dimension of the size, taken from `atoms`; None, and nothing taken, if none do."""
     if not isinstance(size, int):
-        is_next = atoms and size is not None and not from_back and atoms[0].size == size
-        return [atoms.popleft()] if is_next else None
+        return None
     left, axis = deque(atoms), deque[Atom]()
     while size > 1:
-        atom = left.pop() if from_back and left else left.popleft() if left else None
+        atom = left.pop() if left else None
         if atom is None or not isinstance(atom.size, int):
             return None
         if size % atom.size:
-            if atom.size % size:
-                return None
-            inner = size if from_back else atom.size // size
-            pieces = split(atom, inner)
+            pieces = None if atom.size % size else split(atom, size)
             if pieces is None:
                 return None
-            kept, atom = pieces if from_back else pieces[::-1]
-            left.append(kept) if from_back else left.appendleft(kept)
-        axis.appendleft(atom) if from_back else axis.append(atom)
+            left.append(pieces[0])
+            atom = pieces[1]
+        axis.appendleft(atom)
         size //= int(atom.size or 1)
     atoms.clear()
     atoms.extend(left)
     return list(axis)
+
+
+def _taken_from_front(atoms: deque[Atom], size: Dim) -> list[Atom] | None:
+    """Likewise the first ones; a dimension known only at run time is filled by the atom of its symbol."""
+    if not isinstance(size, int):
+        return [atoms.popleft()] if atoms and size is not None and atoms[0].size == size else None
+    left, axis = deque(atoms), list[Atom]()
+    while size > 1:
+        atom = left.popleft() if left else None
+        if atom is None or not isinstance(atom.size, int):
+            return None
+        if size % atom.size:
+            pieces = None if atom.size % size else split(atom, atom.size // size)
+            if pieces is None:
+                return None
+            atom = pieces[0]
+            left.appendleft(pieces[1])
+        axis.append(atom)
+        size //= int(atom.size or 1)
+    atoms.clear()
+    atoms.extend(left)
+    return axis
 
 
 def _dealt(atoms: list[Atom], count: int) -> list[Axis] | None:
@@ -64,6 +80,4 @@ def _dealt(atoms: list[Atom], count: int) -> list[Axis] | None:
         return [] if all(atom.kind == BATCH and atom.size == 1 for atom in atoms) else None
     if count == 1:
         return [merged(atoms)]
-    if count == 2 and len(atoms) > 2 and atoms[0].kind == BATCH:
-        return [(atoms[0],), merged(atoms[1:])]
     return [(atom,) for atom in atoms] if len(atoms) == count else None

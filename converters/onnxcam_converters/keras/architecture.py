@@ -8,7 +8,7 @@ from typing import Any
 
 from onnxcam.errors import InvalidSource
 from onnxcam_converters.keras.calls import parse_call, references, tensors_of
-from onnxcam_converters.keras.specs import MODELS, Architecture, Ref, Spec
+from onnxcam_converters.keras.specs import MODELS, Architecture, Call, Ref, Spec
 
 Entry = Mapping[str, Any]
 
@@ -34,7 +34,9 @@ def layer_entries(config: Any) -> list[Entry]:
 def read_spec(entry: Entry, index: int = 0) -> Spec:
     """A layer without its calls."""
     kind, config = str(entry["class_name"]), entry["config"]
-    inner = layer_entries(config) if kind in MODELS else []
+    # The Merge layer of Keras 1 may hold the models that it merges.
+    is_model = kind in MODELS or (kind == "Merge" and bool(config.get("layers")))
+    inner = layer_entries(config) if is_model else []
     return Spec(
         name=_name(entry, index),
         kind=kind,
@@ -59,18 +61,35 @@ def _foreign(entry: Entry) -> str:
 def _sequential(config: Any) -> Architecture:
     """A chain; where a layer within it names the input or there is no InputLayer, one is put before it."""
     specs = [read_spec(entry, index) for index, entry in enumerate(layer_entries(config))]
+    if specs[0].kind == "Merge" and specs[0].layers:
+        return _merged(specs)
     if specs[0].kind != "InputLayer":
         specs.insert(0, _input_of(specs[0], config))
-    chained = [specs[0]]
-    for spec in specs[1:]:
-        last = chained[-1]
-        first = 1 if last.is_model else 0
-        chained[-1] = replace(last, first=first)
-        before = Ref(last.name, first, 0)
-        chained.append(replace(spec, calls=(parse_call([[before.layer, before.node, 0, {}]], spec),)))
-    chained[-1] = replace(chained[-1], first=1 if chained[-1].is_model else 0)
-    start, end = chained[0], chained[-1]
-    return Architecture(tuple(chained), (Ref(start.name, 0, 0),), [Ref(end.name, end.first, 0)])
+    start = Ref(specs[0].name, 0, 0)
+    chained, end = _chain(specs[1:], start)
+    return Architecture((specs[0], *chained), (start,), [end])
+
+
+def _chain(specs: Sequence[Spec], before: Ref) -> tuple[list[Spec], Ref]:
+    """The layers, each called with what the one before it gives, and what the last one gives."""
+    chained = []
+    for spec in specs:
+        chained.append(replace(spec, calls=(Call((before,)),)))
+        before = Ref(spec.name, 0, 0)
+    return chained, before
+
+
+def _merged(specs: Sequence[Spec]) -> Architecture:
+    """A Sequential model of Keras 1 that begins where several others end."""
+    merge, branches = specs[0], specs[0].layers
+    inputs = [_input_of(branch, branch.config) for branch in branches]
+    starts = [Ref(spec.name, 0, 0) for spec in inputs]
+    called = [replace(spec, calls=(Call((ref,)),)) for spec, ref in zip(branches, starts, strict=True)]
+    options = {name: value for name, value in merge.config.items() if name != "layers"}
+    ends = [Ref(spec.name, 0, 0) for spec in branches]
+    joined = replace(merge, config=options, layers=(), calls=(Call((ends,)),))
+    chained, end = _chain(specs[1:], Ref(merge.name, 0, 0))
+    return Architecture((*inputs, *called, joined, *chained), tuple(starts), [end])
 
 
 def _input_of(spec: Spec, config: Any) -> Spec:

@@ -31,6 +31,8 @@ class Archive:
         weights: of its layers.
         backend: of Keras when it wrote the file; "" where the file does not say it.
         notes: what a user should know of how it was read.
+        architecture: the file that the framework would load.
+        own_weights: the file of the weights, where it is another.
     """
 
     source: str
@@ -39,6 +41,8 @@ class Archive:
     weights: Weights
     backend: str = ""
     notes: tuple[str, ...] = ()
+    architecture: Path = Path()
+    own_weights: Path | None = None
 
 
 @contextmanager
@@ -53,11 +57,13 @@ def opened(path: Path, weights: Path | None) -> Iterator[Archive]:
         raise MissingModelFile(str(path))
     with ExitStack() as stack:
         if path.suffix.lower() == ".json":
-            yield _from_json(path, weights, stack)
+            archive = _from_json(path, weights, stack)
         elif zipfile.is_zipfile(path):
-            yield _from_zip(path, weights, stack)
+            archive = _from_zip(path, weights, stack)
         else:
-            yield _from_h5(path, weights, stack)
+            archive = _from_h5(path, weights, stack)
+        is_told = archive.architecture != Path()
+        yield archive if is_told else replace(archive, architecture=path, own_weights=weights)
 
 
 def version(text: Any) -> tuple[int, ...]:
@@ -135,12 +141,12 @@ def _beside(path: Path, file: Any, stack: ExitStack) -> Archive:
         )
     archive = _from_json(found, path, stack)
     note = f"The architecture comes from {found.name}, which lies beside the weights."
-    return replace(archive, source=str(path), notes=(note,))
+    return replace(archive, source=str(path), notes=(note,), architecture=found, own_weights=path)
 
 
 def _weights_of(file: Any, source: str) -> tuple[Weights, tuple[int, ...]]:
     """The weights in an HDF5 file of any era, and the version of Keras it knows; () where it knows none."""
-    group = file["model_weights"] if "model_weights" in file else file
+    group = file.get("model_weights", file)
     keras = version(_text(group.attrs["keras_version"])) if "keras_version" in group.attrs else ()
     if "layer_names" in group.attrs or any(name.startswith("layer_names") for name in group.attrs):
         return NamedWeights.of_file(group, source), keras

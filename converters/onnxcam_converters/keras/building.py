@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from onnx.shape_inference import InferenceError
@@ -34,8 +34,8 @@ Results = dict[tuple[str, int], list[Any]]
 class FileLayer(Layer):
     """A layer of a file, with the place of its weights."""
 
-    spec: Spec = Spec("", "", {})
-    store: Weights = NumberedWeights({}, "")
+    spec: Spec = field(default_factory=lambda: Spec("", "", {}))
+    store: Weights = field(default_factory=lambda: NumberedWeights({}, ""))
 
 
 def make_layer(spec: Spec, path: str, store: Weights, *, tape: Tape, keras: tuple[int, ...], story: Story) -> FileLayer:
@@ -49,9 +49,7 @@ def make_layer(spec: Spec, path: str, store: Weights, *, tape: Tape, keras: tupl
     def arrays(names: Sequence[str]) -> list[Array]:
         return store.arrays(names)
 
-    return FileLayer(
-        spec.kind, spec.name, path, spec.config, tape, arrays, inner, keras, story, spec=spec, store=store
-    )
+    return FileLayer(spec.kind, spec.name, path, spec.config, tape, arrays, inner, keras, story, spec=spec, store=store)
 
 
 @reads(*MODELS)
@@ -139,13 +137,14 @@ def named(layer: Layer, result: Any, given: Any) -> Any:
 
 
 def rule_of(layer: Layer) -> Rule:
-    """The rule for the layer's class; functions of Keras 3 may have one of their own, "ops.Add".
+    """The rule for the layer's class; those of the functions of Keras 3 are entered as "ops.Add".
 
     Raises:
         UnsupportedLayer: if there is none.
     """
+    # A function and a layer of one name (Add, Softmax, Reshape) have other arguments and options.
     is_operation = isinstance(layer, FileLayer) and layer.spec.is_operation
-    rule = (RULES.get(f"ops.{layer.kind}") if is_operation else None) or RULES.get(layer.kind)
+    rule = RULES.get(f"ops.{layer.kind}" if is_operation else layer.kind)
     if rule is None:
         raise layer.refuse(f"{layer.kind} is no layer that the direct reader knows", CUSTOM)
     return rule

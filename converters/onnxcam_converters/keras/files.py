@@ -19,7 +19,7 @@ from onnxcam_converters.keras.inputs import add_inputs, is_channels_first
 from onnxcam_converters.keras.knowledge import preprocessing
 from onnxcam_converters.keras.naming import add_output, finish
 from onnxcam_converters.keras.reference import reference_of
-from onnxcam_converters.keras.safety import refuse_code
+from onnxcam_converters.keras.safety import classes_in, refuse_code
 from onnxcam_converters.keras.story import Story
 from onnxcam_converters.keras.tensor import Tensor
 
@@ -32,11 +32,13 @@ def convert_file(request: Request) -> Conversion:
     Raises:
         OnnxCamError: InvalidSource, MissingWeights, StateMismatch, UnsafeSource, UnsupportedLayer or WrongInputSize.
     """
-    path = Path(request.source)
-    with opened(path, request.weights) as archive:
+    with opened(Path(request.source), request.weights) as archive:
         refuse_code(archive.model, archive.source)
-        model = read(archive, request)
-        return Conversion(model, ROUTE, reference=reference_of(archive, path, request))
+        if request.custom_objects.keys() & set(classes_in(archive.model)):
+            from onnxcam_converters.keras.live import convert_with_custom_objects
+
+            return convert_with_custom_objects(request)
+        return Conversion(read(archive, request), ROUTE, reference=reference_of(archive, request))
 
 
 def read(archive: Archive, request: Request) -> ModelProto:
@@ -53,7 +55,7 @@ def read(archive: Archive, request: Request) -> ModelProto:
     inputs = add_inputs(tape, architecture, request)
     story.pixels.update(x.value.name for x in inputs if x.rank == 4)
     root = make_layer(spec, "", archive.weights, tape=tape, keras=archive.keras, story=story)
-    outputs = [x for x in leaves(run(root, architecture, inputs), Tensor)]
+    outputs = list(leaves(run(root, architecture, inputs), Tensor))
     if not outputs:
         raise InvalidSource(archive.source, "its model gives nothing")
     for x in outputs:

@@ -6,10 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto
-from onnx import numpy_helper
 
 from onnxcam.errors import MissingWeights, UnsupportedLayer
 from onnxcam.graph import Tape, Value
@@ -107,12 +104,9 @@ class Layer:
     def constant(self, name: str, array: Array) -> Value:
         """A weight as a constant of the graph, "path/name", float32; the same for every call of the layer."""
         if name not in self._constants:
-            data = np.ascontiguousarray(array, np.float32)
             with self.tape.named(self.path):
-                tensor = TensorProto(name=self.tape.fresh_name(name), data_type=TensorProto.FLOAT)
-            tensor.dims.extend(data.shape)
-            tensor.raw_data = data.tobytes() if data.dtype.byteorder in "=<|" else numpy_helper.from_array(data).raw_data
-            self._constants[name] = self.tape.add_constant(tensor)
+                own = self.tape.fresh_name(name)
+            self._constants[name] = self.tape.add_weight(own, array)
         return self._constants[name]
 
     def refuse(self, why: str, remedy: str = REMEDY) -> UnsupportedLayer:

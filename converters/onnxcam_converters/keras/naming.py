@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import onnx.helper
 from onnx import ModelProto
 
+from onnxcam.assembly import OWN_NAMES
 from onnxcam.graph import Tape, drop_unused
 from onnxcam_converters.keras.story import Story
 from onnxcam_converters.keras.tensor import Tensor
@@ -32,13 +33,13 @@ def _alias(aliases: Mapping[str, str], tensor: str) -> str | None:
 def finish(model: ModelProto, story: Story) -> dict[str, str]:
     """Gives the tensors their names; what is returned are the layers by the tensors that they share with others."""
     drop_unused(model)
-    own = {info.name for info in model.graph.input} | {tensor.name for tensor in model.graph.initializer}
+    inputs = [info.name for info in model.graph.input]
     made = {name for node in model.graph.node for name in node.output}
-    wanted = {tensor: path for tensor, path in story.names.items() if tensor in made}
-    kept = own | (made - wanted.keys())
+    wanted = {name: name for name in inputs} | {name: path for name, path in story.names.items() if name in made}
+    kept = {tensor.name for tensor in model.graph.initializer} | (made - wanted.keys()) | set(OWN_NAMES)
     renamed: dict[str, str] = {}
-    for tensor, path in wanted.items():
-        name = path
+    for tensor, name in wanted.items():
+        # Layers may be called "activation", as an output of explain graphs is.
         while name in kept:
             name += ":0"
         kept.add(name)
@@ -55,5 +56,5 @@ def _rename(model: ModelProto, names: Mapping[str, str]) -> None:
         node.output[:] = [names.get(name, name) for name in node.output]
         # No slashes: they would be read as scopes, and the last layer of a model be called like the model.
         node.name = node.name.replace("/", ".")
-    for info in model.graph.output:
+    for info in (*model.graph.input, *model.graph.output):
         info.name = names.get(info.name, info.name)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
+import numpy as np
 from onnx import TensorProto, helper
 
 from onnxcam.graph import Dim, Tape, Value
-from onnxcam_converters.keras.layer import Layer
+from onnxcam_converters.keras.layer import Array, Layer
 from onnxcam_converters.keras.tensor import Shape, Tensor
+
+Operand: TypeAlias = "Tensor | Array"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +34,29 @@ class Operands:
         return Tensor(value, self.shape, self.is_moved)
 
 
-def aligned(layer: Layer, tensors: Sequence[Tensor], *, behind_batch: bool = False) -> Operands:
-    """The tensors, broadcast as numpy does: the shorter ones get axes of length one in front.
+def aligned(layer: Layer, things: Sequence[Operand], *, behind_batch: bool = False) -> Operands:
+    """Tensors and constants, broadcast as numpy does: the shorter ones get axes of length one in front.
 
     With `behind_batch` the new axes come behind the first one, as Keras's merging layers have it.
     """
-    rank = max(x.rank for x in tensors)
+    rank = max(x.rank if isinstance(x, Tensor) else x.ndim for x in things)
+    tensors = [x for x in things if isinstance(x, Tensor)]
     is_moved = any(x.is_moved and x.rank == rank for x in tensors)
-    full = [_of_rank(x, rank, position=1 if behind_batch else 0) for x in tensors]
-    values = [x.moved() if is_moved else x.plain() for x in full]
-    return Operands(same_type(values), broadcast(layer, [x.shape for x in full]), is_moved)
+    full = [_of_rank(x, rank, position=1 if behind_batch else 0) for x in things]
+    like = next((x.value.dtype for x in tensors if x.value.dtype is not None and x.value.dtype.kind == "f"), None)
+    values = [_value(layer.tape, x, like or tensors[0].value.dtype, is_moved=is_moved) for x in full]
+    return Operands(values, broadcast(layer, [x.shape for x in full]), is_moved)
+
+
+def _value(tape: Tape, x: Operand, like: np.dtype[Any] | None, *, is_moved: bool) -> Value:
+    """In the order of axes asked for; numbers in the type of the tensors that they meet, wherever it can hold them."""
+    if isinstance(x, Tensor):
+        return x.moved() if is_moved else x.plain()
+    kind = np.dtype(np.float32) if x.dtype.kind == "f" else x.dtype
+    if like is not None and (like.kind == "f" or (like.kind == "i" and kind.kind in "iu")):
+        kind = like
+    array = x.reshape(()) if x.size == 1 else np.moveaxis(x, -1, 1) if is_moved else x
+    return tape.constant(np.ascontiguousarray(array, kind))
 
 
 def same_type(values: Sequence[Value]) -> list[Value]:
@@ -78,8 +95,10 @@ def _common(layer: Layer, dims: Sequence[Dim]) -> Dim:
     return next(iter(symbols)) if len(symbols) == 1 else None
 
 
-def _of_rank(x: Tensor, rank: int, *, position: int) -> Tensor:
+def _of_rank(x: Operand, rank: int, *, position: int) -> Operand:
     """With axes of length one more, from that position on."""
+    if not isinstance(x, Tensor):
+        return x.reshape((1,) * (rank - x.ndim) + x.shape)
     missing = rank - x.rank
     if not missing:
         return x

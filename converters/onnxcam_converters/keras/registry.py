@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from onnxcam_converters.keras.layer import Layer
-from onnxcam_converters.keras.tensor import Tensor
-
 # From the layer and the arguments of one call of it, tensors and numbers nested as Keras nests them, to what it gives.
 Rule: TypeAlias = Callable[..., Any]
 RULES: dict[str, Rule] = {}

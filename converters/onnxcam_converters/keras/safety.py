@@ -41,3 +41,16 @@ def code_in(value: Any, name: str = "") -> Iterator[str]:
         # Training does not travel: losses and optimizers may be anything.
         if key not in ("compile_config", "training_config"):
             yield from code_in(entry, name)
+
+
+def classes_in(value: Any) -> Iterator[str]:
+    """The names of all classes and functions that a file mentions."""
+    if isinstance(value, Mapping):
+        for key in ("class_name", "registered_name", "activation", "config"):
+            name = value.get(key)
+            if isinstance(name, str):
+                yield from (name, name.rpartition(">")[2])
+        value = list(value.values())
+    if isinstance(value, list):
+        for entry in value:
+            yield from classes_in(entry)

@@ -7,12 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MODELS = frozenset(("Sequential", "Functional", "Model", "Container", "Network"))
+# Classes that have another name within Keras than in the architecture.
+GROUP_KINDS = {
+    "Model": "Functional",
+    "Network": "Functional",
+    "Container": "Functional",
+    "GroupQueryAttention": "GroupedQueryAttention",
+}
 # Layers without weights: they need none where the names in a file are not those of the layers any more.
 WEIGHTLESS = (
-    "InputLayer", "Activation", "Add", "Average", "Concatenate", "Cropping", "Dot", "Dropout", "ELU", "Flatten", "Gaussian",
-    "Lambda", "LeakyReLU", "Maximum", "Merge", "Minimum", "Multiply", "Permute", "Pool", "ReLU", "Repeat", "Rescaling",
-    "Reshape", "Resizing", "Slicing", "Softmax", "Spatial", "Subtract", "TFOp", "ThresholdedReLU", "UpSampling",
-    "ZeroPadding", "Random", "Center", "Mask",
+    "InputLayer", "Activation", "Add", "Average", "Concatenate", "Cropping", "Dot", "Dropout", "ELU", "Flatten",
+    "Gaussian", "Lambda", "LeakyReLU", "Maximum", "Merge", "Minimum", "Multiply", "Permute", "Pool", "ReLU", "Repeat",
+    "Rescaling", "Reshape", "Resizing", "Slicing", "Softmax", "Spatial", "Subtract", "TFOp", "ThresholdedReLU",
+    "UpSampling", "ZeroPadding", "Random", "Center", "Mask",
 )  # fmt: skip
 
 
@@ -73,7 +80,7 @@ class Spec:
     @property
     def group_kind(self) -> str:
         """The class under which the weights are kept."""
-        return "Functional" if self.kind in ("Model", "Network", "Container") else self.kind
+        return GROUP_KINDS.get(self.kind, self.kind)
 
     @property
     def may_have_weights(self) -> bool:

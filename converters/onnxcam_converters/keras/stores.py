@@ -70,9 +70,7 @@ class NamedWeights:
         self._place(strangers, found, layers)
         return {name: NamedWeights(tuple(entries), self.source) for name, entries in found.items()}
 
-    def _place(
-        self, strangers: Mapping[str, list[Any]], found: dict[str, list[Any]], layers: Sequence[Spec]
-    ) -> None:
+    def _place(self, strangers: Mapping[str, list[Any]], found: dict[str, list[Any]], layers: Sequence[Spec]) -> None:
         """Weights under names that no layer has any more go, in their order, to the layers that are left without."""
         left = [spec for spec in layers if not found[spec.name] and spec.may_have_weights]
         if strangers and len(left) != len(strangers):
@@ -148,7 +146,7 @@ class NumberedWeights:
             for step in filter(None, part.split("/")):
                 group = self._group(group, step)
             index = counts[part] = counts.get(part, -1) + 1
-            data = group["vars"] if "vars" in group else {}
+            data = group.get("vars", {})
             if str(index) not in data:
                 break
             found.append(read(data[str(index)], self.source))

@@ -16,7 +16,8 @@ class Tensor:
     Attributes:
         value: in the graph.
         shape: in Keras's order of axes, batch first; a symbol or None where it is free.
-        is_moved: the value has the last of Keras's axes, the channels, at position 1: (N, H, W, C) lies as (N, C, H, W).
+        is_moved: the value has the last of Keras's axes, the channels, at position 1: (N, H, W, C) lies as
+            (N, C, H, W).
     """
 
     value: Value

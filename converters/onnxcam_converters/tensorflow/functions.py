@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from onnxcam.conversion import Arrays, Conversion, Reference, Request
 from onnxcam.errors import CannotConvert, WrongInputSize
-from onnxcam_converters.tensorflow.frozen import FrozenGraph, freeze, tensors_of_interest
-from onnxcam_converters.tensorflow.quiet import quiet
+from onnxcam_converters.quiet import quiet
+from onnxcam_converters.tensorflow.frozen import FrozenGraph, free_inputs, freeze, tensors_of_interest
 from onnxcam_converters.tensorflow.scopes import keep_keras_names
-from onnxcam_converters.tensorflow.to_onnx import to_onnx
+from onnxcam_converters.tensorflow.to_onnx import note_tensor_names, to_onnx
 
 FRAMEWORK = f"TensorFlow {tf.__version__}"
 
@@ -33,14 +33,16 @@ def convert_function(function: Any, request: Request, what: str) -> Conversion:
     with quiet():
         frozen.taps = tensors_of_interest(frozen)
     model = to_onnx(frozen, what)
+    note_tensor_names(model)
     return Conversion(model, "tf2onnx", reference=Reference(FRAMEWORK, _runner(function, list(inputs), list(outputs))))
 
 
 def input_names(function: Any) -> dict[str, str]:
     """From the names in the signature to tensors, without variables."""
-    captured = {id(placeholder) for _, placeholder in function.graph.captures}
-    free = [tensor for tensor in function.inputs if id(tensor) not in captured]
-    return {tensor.op.name: tensor.name for tensor in free if tensor.dtype != tf.resource}
+    tensors = [tensor for tensor in free_inputs(function) if tensor.dtype != tf.resource]
+    known = list(getattr(function, "_arg_keywords", None) or ())
+    names = known if len(known) == len(tensors) and _is_keyword_only(function) else [x.op.name for x in tensors]
+    return dict(zip(names, (tensor.name for tensor in tensors), strict=True))
 
 
 def output_names(function: Any) -> dict[str, str]:
@@ -102,9 +104,10 @@ def _runner(function: Any, inputs: list[str], outputs: list[str]) -> Any:
 
 
 def _call(function: Any, names: list[str], tensors: list[Any]) -> Any:
+    return function(**dict(zip(names, tensors, strict=True))) if _is_keyword_only(function) else function(*tensors)
+
+
+def _is_keyword_only(function: Any) -> bool:
+    """Whether it is called as signatures are."""
     positional, keyword = function.structured_input_signature or ((), {})
-    if positional:
-        return function(*tensors)
-    if keyword:
-        return function(**dict(zip(keyword if len(keyword) == len(tensors) else names, tensors, strict=True)))
-    return function(*tensors)
+    return bool(keyword) and not positional

@@ -12,11 +12,11 @@ from onnxcam.conversion import Arrays, Conversion, Reference, Request
 from onnxcam.errors import CannotConvert, InvalidSource, MissingWeights
 from onnxcam.errors.conversion import first_few
 from onnxcam.facts import note
+from onnxcam_converters.quiet import quiet
 from onnxcam_converters.tensorflow.frozen import FrozenGraph, tensors_of_interest
 from onnxcam_converters.tensorflow.functions import FRAMEWORK, set_size
-from onnxcam_converters.tensorflow.quiet import quiet
 from onnxcam_converters.tensorflow.safety import refuse_unsafe
-from onnxcam_converters.tensorflow.to_onnx import to_onnx
+from onnxcam_converters.tensorflow.to_onnx import note_tensor_names, to_onnx
 
 VARIABLES = frozenset(("VarHandleOp", "VariableV2", "Variable"))
 # Ends of a graph that hold no prediction.
@@ -41,6 +41,7 @@ def convert(request: Request, path: Path) -> Conversion:
         frozen.taps = tensors_of_interest(frozen)
     used = list(frozen.inputs.values())
     model = to_onnx(frozen, str(path))
+    note_tensor_names(model)
     note(model, notes=notes)
     return Conversion(model, "tf2onnx", reference=Reference(FRAMEWORK, _runner(path, used, list(outputs.values()))))
 

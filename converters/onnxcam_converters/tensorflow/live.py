@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from onnxcam.conversion import Conversion, Request
 from onnxcam.errors import CannotConvert
+from onnxcam_converters.quiet import quiet
 from onnxcam_converters.tensorflow.functions import convert_function
-from onnxcam_converters.tensorflow.quiet import quiet
 from onnxcam_converters.tensorflow.saved_models import convert_loaded
 
 

@@ -1,50 +1,7 @@
-"""TensorFlow and tf2onnx without their remarks; what they say of failures is kept."""
+"""See `onnxcam_converters.quiet`."""
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import tempfile
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
+from onnxcam_converters.quiet import Remarks, quiet
 
-LOGGERS = ("tensorflow", "absl", "tf2onnx")
-
-
-class Remarks(logging.Handler):
-    """What was logged meanwhile, one entry a line."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keeps the record."""
-        self.lines.append(self.format(record))
-
-    def write(self, name: str) -> Path:
-        """A new file with all of them, for who wants to know the whole of it."""
-        with tempfile.NamedTemporaryFile(
-            "w", prefix=f"onnxcam-{name}-", suffix=".log", delete=False, encoding="utf-8"
-        ) as file:
-            file.write("\n".join(self.lines) + "\n")
-        return Path(file.name)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[Remarks]:
-    """No warnings and no logging while inside; the remarks can be read from what is given."""
-    remarks, loggers = Remarks(), [logging.getLogger(name) for name in LOGGERS]
-    before = [(logger.handlers[:], logger.propagate, logger.level) for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.handlers[:], logger.propagate = [remarks], False
-            logger.setLevel(logging.WARNING)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield remarks
-    finally:
-        for logger, (handlers, propagate, level) in zip(loggers, before, strict=True):
-            logger.handlers[:], logger.propagate = handlers, propagate
-            logger.setLevel(level)
+__all__ = ["Remarks", "quiet"]

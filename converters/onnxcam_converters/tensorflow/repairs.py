@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-Arrays = dict[str, NDArray[Any]]
+Weights = dict[str, Callable[[], NDArray[Any]]]
 REDUCTIONS = frozenset(("ReduceMean", "ReduceMax", "ReduceSum"))
 
 
@@ -29,43 +30,62 @@ def spell_out_erfc(graph: Any) -> None:
         node.op, node.input[:] = "Sub", [one.name, erf.name]
 
 
-def put_back(model: ModelProto, arrays: Arrays) -> None:
-    """Makes initializers of the inputs that stand for weights; those that are only rearranged are rearranged here."""
+def put_back(model: ModelProto, weights: Weights) -> None:
+    """Makes initializers of the inputs that stand for weights, one at a time; rearranges them where that is all.
+
+    Args:
+        model: changed in place.
+        weights: by the name of the placeholder; is emptied.
+    """
     graph = model.graph
-    tensors = {f"{name}:0": array for name, array in arrays.items()}
-    arrays.clear()
+    stand_ins = {f"{name}:0" for name in weights}
     for index in reversed(range(len(graph.input))):
-        if graph.input[index].name in tensors:
+        if graph.input[index].name in stand_ins:
             del graph.input[index]
-    _rearrange(graph, tensors)
-    wanted = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
-    for name in list(tensors):
-        array = tensors.pop(name)
-        if name in wanted:
-            graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+    readers: dict[str, list[NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    shapes = {w.name: numpy_helper.to_array(w) for w in graph.initializer if w.data_type == TensorProto.INT64}
+    done: set[str] = set()
+    for name in list(weights):
+        _put(graph, f"{name}:0", weights.pop(name)(), readers=readers, shapes=shapes, done=done)
+    for index in reversed(range(len(graph.node))):
+        if graph.node[index].output[0] in done:
+            del graph.node[index]
 
 
-def _rearrange(graph: GraphProto, tensors: Arrays) -> None:
-    """Transposes and reshapes weights that are read in one way only: convolutions want (O, I, H, W)."""
-    shapes = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.INT64}
-    done: list[int] = []
-    for index, node in enumerate(graph.node):
-        if node.input and node.input[0] in tensors:
-            moved = _rearranged(node, tensors[node.input[0]], shapes)
-            if moved is not None:
-                tensors[node.output[0]] = moved
-                done.append(index)
-    for index in reversed(done):
-        del graph.node[index]
+def _put(
+    graph: GraphProto,
+    name: str,
+    array: NDArray[Any],
+    *,
+    readers: dict[str, list[NodeProto]],
+    shapes: dict[str, NDArray[Any]],
+    done: set[str],
+) -> None:
+    """One weight, under its name and in the forms that nodes give it: convolutions want it as (O, I, H, W)."""
+    is_read = False
+    for node in readers.get(name, ()):
+        moved = _rearranged(node, array, shapes) if node.input[0] == name else None
+        is_read |= moved is None
+        if moved is not None:
+            done.add(node.output[0])
+            _put(graph, node.output[0], moved, readers=readers, shapes=shapes, done=done)
+    if is_read:
+        tensor = graph.initializer.add()
+        tensor.name, tensor.data_type = name, helper.np_dtype_to_tensor_dtype(array.dtype)
+        tensor.dims.extend(array.shape)
+        tensor.raw_data = array.tobytes()
 
 
-def _rearranged(node: NodeProto, array: NDArray[Any], shapes: dict[str, TensorProto]) -> NDArray[Any] | None:
+def _rearranged(node: NodeProto, array: NDArray[Any], shapes: dict[str, NDArray[Any]]) -> NDArray[Any] | None:
     if node.op_type == "Identity":
         return array
     if node.op_type == "Transpose":
         return np.transpose(array, _perm(node))
     if node.op_type == "Reshape" and node.input[1] in shapes:
-        return array.reshape(tuple(numpy_helper.to_array(shapes[node.input[1]])))
+        return array.reshape(tuple(shapes[node.input[1]]))
     return None
 
 

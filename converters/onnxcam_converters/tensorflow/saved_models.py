@@ -11,8 +11,8 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from onnxcam.conversion import Conversion, Request
 from onnxcam.errors import CannotConvert, InvalidSource
+from onnxcam_converters.quiet import quiet
 from onnxcam_converters.tensorflow.functions import convert_function
-from onnxcam_converters.tensorflow.quiet import quiet
 from onnxcam_converters.tensorflow.safety import refuse_unsafe
 
 DEFAULT = "serving_default"

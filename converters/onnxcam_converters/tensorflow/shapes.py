@@ -48,7 +48,9 @@ def _evaluate(
     graph: GraphProto, producers: dict[str, NodeProto], name: str, *, dims: Dims, batch: int
 ) -> NDArray[Any] | None:
     """The tensor for a batch of that many; None where it depends on more than that."""
-    nodes, constants, open_names = [], {}, [name]
+    nodes: list[NodeProto] = []
+    constants: dict[str, TensorProto] = {}
+    open_names = [name]
     known = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type in COUNTS}
     while open_names:
         wanted = open_names.pop()

@@ -9,16 +9,18 @@ import tf2onnx
 from onnx import ModelProto
 
 from onnxcam.errors import CannotConvert
+from onnxcam.facts import author_facts, note
 from onnxcam_converters.anchors import anchor, rename
+from onnxcam_converters.padding import protect_pads
+from onnxcam_converters.quiet import Remarks, quiet
 from onnxcam_converters.tensorflow.frozen import FrozenGraph, lift_constants
-from onnxcam_converters.tensorflow.quiet import Remarks, quiet
 from onnxcam_converters.tensorflow.repairs import average_in_place, cancel_transposes, put_back, spell_out_erfc
 from onnxcam_converters.tensorflow.shapes import fix_reshapes
+from onnxcam_converters.tensorflow.taps import expose, exposed
 
 # The highest that tf2onnx 1.17 writes.
 OPSET = 18
 BATCH = "N"
-TAP = "onnxcam_tap"
 # What tf2onnx lets through of its own and of TensorFlow's mistakes.
 FAILURES = (
     ValueError,
@@ -45,41 +47,29 @@ def to_onnx(frozen: FrozenGraph, what: str) -> ModelProto:
     """
     spell_out_erfc(frozen.graph)
     lift_constants(frozen)
-    taps = _expose(frozen)
+    extra = expose(frozen)
     with quiet() as remarks:
-        model = _convert(frozen, [*frozen.outputs.values(), *taps], what, remarks=remarks)
+        model = _convert(frozen, [*frozen.outputs.values(), *extra], what, remarks=remarks)
     _refuse_foreign(model, what, remarks)
-    put_back(model, frozen.arrays)
+    put_back(model, frozen.weights)
     cancel_transposes(model.graph)
     average_in_place(model.graph)
-    anchor(model, taps)
+    anchor(model, exposed(model, frozen, extra), extra=extra)
     _name_ends(model, {tensor: name for name, tensor in (*frozen.inputs.items(), *frozen.outputs.items())})
     _name_batch(model)
     fix_reshapes(model)
+    protect_pads(model)
     return model
 
 
-def _expose(frozen: FrozenGraph) -> dict[str, str]:
-    """Adds an identity behind every tapped tensor; from the identities' outputs to the layers."""
-    taps = {}
-    graph = frozen.graph
-    dtypes = {node.name: node for node in graph.node}
-    for number, (layer, tensor) in enumerate(frozen.taps.items()):
-        node = graph.node.add()
-        node.name, node.op = f"{TAP}/{number}", "Identity"
-        node.input.append(tensor)
-        node.attr["T"].type = _dtype(dtypes[tensor.partition(":")[0]])
-        taps[f"{node.name}:0"] = layer
-    return taps
-
-
-def _dtype(node: object) -> int:
-    attributes = node.attr  # type: ignore[attr-defined]
-    return int(next(attributes[key].type for key in ("T", "dtype", "DstT", "out_type", "Tout") if key in attributes))
+def note_tensor_names(model: ModelProto) -> None:
+    """Makes layers known also as TensorFlow calls their tensors: "conv2/Relu:0"."""
+    layers = author_facts(model).get("layers", {})
+    note(model, layers={f"{name}:0": tensor for name, tensor in layers.items()})
 
 
 def _convert(frozen: FrozenGraph, outputs: list[str], what: str, *, remarks: Remarks) -> ModelProto:
-    inputs = [*frozen.inputs.values(), *(f"{name}:0" for name in frozen.arrays)]
+    inputs = [*frozen.inputs.values(), *(f"{name}:0" for name in frozen.weights)]
     try:
         model, _ = tf2onnx.convert.from_graph_def(
             frozen.graph, name="model", input_names=inputs, output_names=outputs, opset=OPSET
@@ -106,8 +96,7 @@ def _name_ends(model: ModelProto, names: Mapping[str, str]) -> None:
     """Gives inputs and outputs the names that the source's author knows."""
     graph = model.graph
     taken = {name for node in graph.node for name in (*node.input, *node.output)} - names.keys()
-    others = {out: node.name for node in graph.node for out in node.output if out.startswith(TAP) and node.name}
-    rename(graph, {tensor: name for tensor, name in (others | dict(names)).items() if name not in taken})
+    rename(graph, {tensor: name for tensor, name in names.items() if name not in taken})
 
 
 def _name_batch(model: ModelProto) -> None:

@@ -19,7 +19,7 @@ def convert(request: Request) -> Conversion:
     """
     source = request.source
     if isinstance(source, torch.export.ExportedProgram):
-        return convert_program(source, request)
+        return convert_program(source)
     if isinstance(source, torch.nn.Module):
         return convert_built(live(request), request, type(source).__name__)
     if str(source).partition(":")[0] in MAKERS and not Path(source).exists():

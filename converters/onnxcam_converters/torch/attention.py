@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-FUSED = torch.nn.functional.scaled_dot_product_attention
+FUSED = frozenset(
+    (torch.nn.functional.scaled_dot_product_attention, torch.ops.aten.scaled_dot_product_attention.default)
+)
 
 
 class PlainAttention(TorchFunctionMode):
@@ -16,7 +18,7 @@ class PlainAttention(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """What the call gives."""
-        return (attend if func is FUSED else func)(*args, **(kwargs or {}))
+        return (attend if func in FUSED else func)(*args, **(kwargs or {}))
 
 
 def attend(

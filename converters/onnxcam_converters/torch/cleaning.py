@@ -14,19 +14,18 @@ from onnx_ir.passes.common import IdentityEliminationPass, RemoveUnusedNodesPass
 KEPT_METADATA = ("pkg.torch.onnx.name_scopes",)
 
 
-def clean(model: ir.Model, names: Sequence[str], paths: Sequence[str]) -> tuple[ModelProto, dict[str, str]]:
-    """The model with its own outputs only, and for each path the tensor, if one lies between its inputs and them.
+def clean(model: ir.Model, names: Sequence[str], given: Mapping[str, ir.Value]) -> tuple[ModelProto, dict[str, str]]:
+    """The plain model, and for each path the tensor, if one lies between its inputs and its outputs.
 
     Args:
-        model: with the outputs `names`, then those of the modules at `paths`; not to be used afterwards.
-        names: of the model's own outputs.
-        paths: of modules, in the order in which they ended.
+        model: not to be used afterwards.
+        names: of its outputs.
+        given: what the modules at the paths give.
     """
     graph = model.graph
-    for name, output in zip(names, graph.outputs, strict=False):
+    for name, output in zip(names, graph.outputs, strict=True):
         output.name = name
-    given = dict(zip(paths, map(source, graph.outputs[len(names) :]), strict=True))
-    graph.outputs[len(names) :] = []
+    given = {path: source(value) for path, value in given.items()}
     ends = {value: value.name for value in graph.inputs} | {source(value): value.name for value in graph.outputs}
     alive = (descendants(graph) & ancestors(graph)) - ends.keys()
     inner = list(dict.fromkeys(value for value in given.values() if value in alive))
@@ -44,6 +43,7 @@ def optimize(model: ir.Model, inner: Sequence[ir.Value]) -> list[ir.Value]:
     outputs = model.graph.outputs
     own = len(outputs)
     outputs.extend(inner)  # while they are outputs, nothing takes them away
+    RemoveUnusedNodesPass()(model)
     onnxscript.optimizer.optimize(model)
     adopt(model.graph)
     found = [source(value) for value in outputs[own:]]
@@ -65,8 +65,7 @@ def adopt(graph: ir.Graph) -> None:
             if value is None or value.const_value is None or value.producer() or value.is_graph_input():
                 continue
             if graph.initializers.get(str(value.name)) is not value:
-                value.name = next(name for n in count() if (name := f"{value.name}_{n}") not in taken)
-                taken.add(value.name)
+                value.name = fresh(str(value.name), taken)
                 graph.register_initializer(value)
 
 
@@ -114,12 +113,23 @@ def is_there(value: ir.Value) -> bool:
 
 def rename(graph: ir.Graph, layers: Mapping[str, ir.Value]) -> None:
     """Calls every layer's tensor by its path, of several the outermost; inputs and outputs keep their names."""
+    fixed = {*graph.inputs, *graph.outputs, *graph.initializers.values()}
+    taken = {value.name for value in all_values(graph)}
+    for value in all_values(graph):
+        if value not in fixed and value.name in layers:  # the exporter's name for something else
+            value.name = fresh(value.name, taken)
     taken = {value.name for value in all_values(graph)}
     for path, value in sorted(layers.items(), key=lambda entry: (entry[0].count("."), len(entry[0]))):
-        is_fixed = value.is_graph_input() or value.is_graph_output() or value.name in layers
-        if not is_fixed and path not in taken:
+        if value not in fixed and path not in taken:
             value.name = path
-            taken.add(path)
+            fixed.add(value)
+
+
+def fresh(name: str, taken: set[str | None]) -> str:
+    """The name with the first number that makes it unlike those taken; it is taken then."""
+    found = next(numbered for n in count() if (numbered := f"{name}_{n}") not in taken)
+    taken.add(found)
+    return found
 
 
 def all_values(graph: ir.Graph) -> Iterable[ir.Value]:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copy
+import pickle
+import warnings
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch.export import ExportedProgram
 
 from onnxcam.conversion import Conversion, Request
-from onnxcam.errors import CannotConvert, InvalidSource, WrongInputSize
+from onnxcam.errors import CannotConvert, InvalidSource, UnsafeSource, WrongInputSize
 from onnxcam.facts import author_facts, note
 from onnxcam_converters.torch.evaluation import runner
 from onnxcam_converters.torch.exporting import export_module
 from onnxcam_converters.torch.factories import Built
 from onnxcam_converters.torch.facts import Owner, in_channels, owner_of, tried
+from onnxcam_converters.torch.programs import export_program, read_script
 from onnxcam_converters.torch.routes import FAILURES, reason
-from onnxcam_converters.torch.vetting import kind_of, vet_program, vet_script, weights_only
+from onnxcam_converters.torch.vetting import WAY_OUT, kind_of, vet_program, vet_script, weights_only
 from onnxcam_converters.torch.weights import load_weights, read_state
 
 NO_EXAMPLE = (
@@ -105,27 +108,36 @@ def convert_file(path: Path, request: Request) -> Conversion:
         CannotConvert: if it cannot be exported.
     """
     kind = kind_of(path)
+    if kind in ("program", "script") and (request.weights or request.pretrained):
+        raise CannotConvert(str(path), "it has weights of its own; convert it without --weights and --pretrained")
     if kind == "program":
         vet_program(path)
-        return convert_program(path, request)
+        return convert_program(path)
     if kind == "script":
         vet_script(path)
         return _convert_script(path, request)
     raise _weights_alone(path)
 
 
-def convert_program(source: Any, request: Request) -> Conversion:
-    """An exported program, live or from a file, as ONNX."""
-    from onnxcam_converters.torch.programs import export_program
+def convert_program(source: ExportedProgram | Path) -> Conversion:
+    """An exported program, live or from a file that has been vetted, as ONNX; its pictures have the size of its example.
 
-    with weights_only():
-        return export_program(source)
+    Raises:
+        UnsafeSource: if it holds pickles of more than weights.
+        InvalidSource, CannotConvert: if it cannot be read or exported.
+    """
+    try:
+        with weights_only():
+            return export_program(source)
+    except pickle.UnpicklingError as error:
+        raise UnsafeSource(str(source), "a pickle of more than weights", WAY_OUT) from error
 
 
 def _convert_script(path: Path, request: Request) -> Conversion:
-    from onnxcam_converters.torch.programs import export_script
-
-    return export_script(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript itself is deprecated; files of it will be around for long
+        module = read_script(path)
+        return convert_built(Built(module, Owner()), request, str(path))
 
 
 def _weights_alone(path: Path) -> InvalidSource:

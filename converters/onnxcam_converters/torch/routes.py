@@ -1,4 +1,4 @@
-"""The ways from a module to ONNX: PyTorch's two exporters, with every module's output exposed."""
+"""The ways from a module to ONNX: PyTorch's two exporters, with what every module in it gives."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ import io
 import re
 import tempfile
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import onnx_ir as ir
 import torch
 
 from onnxcam_converters.torch.attention import PlainAttention
-from onnxcam_converters.torch.paths import Exposure, exposed
+from onnxcam_converters.torch.evaluation import evaluating
+from onnxcam_converters.torch.outputs import named_tensors
+from onnxcam_converters.torch.paths import exposed
+from onnxcam_converters.torch.scopes import ends_of_scopes
 
 OPSET = 18
 SIZE_AXES = {2: "height", 3: "width"}
@@ -33,6 +37,8 @@ FAILURES = (
 )
 ANSI = re.compile(r"\x1b\[\d+m")
 SUMMARY = "## Exception summary"
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+Arguments = tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -43,65 +49,100 @@ class Route:
         name: as users read it.
         is_dynamo: by the exporter that captures a program; else by the one that records operators in TorchScript.
         opset: of the result.
-        has_free_batch: the first axis stays free; else it is 1.
+        batch: how many images it is traced with; None: as many as the example has.
+        has_free_batch: the first axis stays free; else it is `batch`.
         has_free_size: height and width stay free.
     """
 
     name: str
     is_dynamo: bool = True
     opset: int = OPSET
+    batch: int | None = 2  # 1 would be taken for a constant
     has_free_batch: bool = True
     has_free_size: bool = False
 
 
-ROUTES = (
-    Route("torch.onnx, dynamo"),
-    Route("torch.onnx, dynamo, batch of 1", has_free_batch=False),
-    Route("torch.onnx, TorchScript", is_dynamo=False),
-    Route("torch.onnx, TorchScript, opset 17", is_dynamo=False, opset=17),
-)
-FREE_SIZE_ROUTES = (
-    Route("torch.onnx, dynamo, height and width free", has_free_size=True),
-    Route("torch.onnx, TorchScript, height and width free", is_dynamo=False, has_free_size=True),
-)
+DYNAMO = Route("torch.onnx, dynamo")
+DYNAMO_ANY_SIZE = replace(DYNAMO, name="torch.onnx, dynamo, height and width free", has_free_size=True)
+SCRIPT = Route("torch.onnx, TorchScript", is_dynamo=False)
+SCRIPT_17 = replace(SCRIPT, name="torch.onnx, TorchScript, opset 17", opset=17)
+SCRIPT_ANY_SIZE = replace(SCRIPT, name="torch.onnx, TorchScript, height and width free", has_free_size=True)
+ONE_BY_ONE = replace(DYNAMO, name="torch.onnx, dynamo, batch of 1", batch=1, has_free_batch=False)
+AS_EXPORTED = replace(DYNAMO, name="torch.onnx, dynamo, batch as exported", batch=None, has_free_batch=False)
+# In the order in which they are tried; those with free sizes only if that is asked for.
+ROUTES = (DYNAMO_ANY_SIZE, SCRIPT_ANY_SIZE, DYNAMO, ONE_BY_ONE, SCRIPT, SCRIPT_17)
+SCRIPT_ROUTES = (SCRIPT_ANY_SIZE, SCRIPT, SCRIPT_17)
+PROGRAM_ROUTES = (DYNAMO, AS_EXPORTED)
 
 
-def export(module: torch.nn.Module, arguments: tuple[torch.Tensor, ...], route: Route) -> tuple[ir.Model, Exposure]:
-    """The module as ONNX by that route, outputs of its parts included; `module` is in evaluation mode.
+@dataclass(frozen=True)
+class Exported:
+    """What an exporter has made of a module.
+
+    Attributes:
+        model: with the module's own outputs only.
+        names: of these outputs.
+        given: what the modules inside give, by their paths.
+    """
+
+    model: ir.Model
+    names: list[str]
+    given: dict[str, ir.Value]
+
+
+def export(module: torch.nn.Module, arguments: Arguments, route: Route, *, names: Sequence[str]) -> Exported:
+    """The module as ONNX by that route, its inputs under these names.
 
     Raises:
         FAILURES: whatever its code or the exporter runs into.
     """
-    count = 2 if route.has_free_batch else 1
-    arguments = tuple(of_batch(x, count) for x in arguments)
-    axes = [free_axes(x, route) for x in arguments]
-    with exposed(module) as exposure, _silence(), PlainAttention(), torch.no_grad():
-        model = (_by_dynamo if route.is_dynamo else _by_torchscript)(module, arguments, route, axes)
-    expected = len(exposure.names) + len(exposure.paths)
-    if len(model.graph.outputs) != expected:
-        raise ValueError(f"the exporter gives {len(model.graph.outputs)} outputs instead of {expected}")
-    return model, exposure
+    arguments = tuple(of_batch(x, route.batch) for x in arguments)
+    with evaluating(module), _silence(), PlainAttention():
+        if isinstance(module, torch.jit.ScriptModule):
+            return _export_script(module, arguments, route, names=names)
+        return _export(module, arguments, route, names=names)
 
 
-def of_batch(x: torch.Tensor, count: int) -> torch.Tensor:
+def _export(module: torch.nn.Module, arguments: Arguments, route: Route, *, names: Sequence[str]) -> Exported:
+    by = _by_dynamo if route.is_dynamo else _by_torchscript
+    with exposed(module) as exposure:
+        model = by(module, arguments, route, names=names)
+    own, outputs = exposure.names, model.graph.outputs
+    found = list(outputs[len(own) :])
+    outputs[len(own) :] = []
+    return Exported(model, own, dict(zip(exposure.paths, found, strict=True)))
+
+
+def _export_script(module: torch.nn.Module, arguments: Arguments, route: Route, *, names: Sequence[str]) -> Exported:
+    """The modules inside a TorchScript program take no hooks; but its nodes say in which of them they are."""
+    model = _by_torchscript(module, arguments, route, names=names)
+    paths = [path for path, _ in module.named_modules() if path]
+    return Exported(model, list(named_tensors(module(*arguments))), ends_of_scopes(model.graph, paths))
+
+
+def of_batch(x: torch.Tensor, count: int | None) -> torch.Tensor:
     """The rows of the example, repeated or cut to that many; a number stays a number."""
-    if not x.ndim or not len(x):
+    if count is None or not x.ndim or not len(x):
         return x
     return x.repeat(-(-count // len(x)), *[1] * (x.ndim - 1))[:count]
 
 
 def free_axes(x: torch.Tensor, route: Route) -> dict[int, str]:
-    """The axes of an argument that stay free, and what they are called."""
+    """The axes of an argument that stay free, and what they are called; pictures have four."""
     batch = {0: "batch"} if x.ndim and route.has_free_batch else {}
-    return {**batch, **SIZE_AXES} if x.ndim == len(batch | SIZE_AXES) + 1 and route.has_free_size else batch
+    return {**batch, **SIZE_AXES} if x.ndim == 4 and route.has_free_size else batch
 
 
 def input_names(module: torch.nn.Module, count: int) -> list[str]:
     """The names of the first arguments of `forward`."""
-    parameters = inspect.signature(module.forward).parameters.values()
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    names = [parameter.name for parameter in parameters if parameter.kind in kinds][:count]
+    names = positional(module)[:count]
     return names if len(names) == count else ["input", *(f"input_{n}" for n in range(1, count))]
+
+
+def positional(module: torch.nn.Module) -> list[str]:
+    """The arguments of `forward` that have a name and a place."""
+    parameters = inspect.signature(module.forward).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind in POSITIONAL]
 
 
 def reason(error: BaseException) -> str:
@@ -112,17 +153,19 @@ def reason(error: BaseException) -> str:
     return re.sub(r"^<class '(?:[\w.]*\.)?(\w+)'>: ", r"\1: ", line).rstrip(".")
 
 
-def _by_dynamo(
-    module: torch.nn.Module, arguments: tuple[torch.Tensor, ...], route: Route, axes: list[dict[int, str]]
-) -> ir.Model:
+def _by_dynamo(module: torch.nn.Module, arguments: Arguments, route: Route, *, names: Sequence[str]) -> ir.Model:
+    axes = [free_axes(x, route) for x in arguments]
     sizes = {name: torch.export.Dim(name, min=1) for free in axes for name in free.values()}
+    shapes: list[Any] = [{axis: sizes[name] for axis, name in free.items()} for free in axes]
+    named = len(positional(module))
     program = torch.onnx.export(
         module,
         arguments,
         dynamo=True,
         opset_version=route.opset,
-        dynamic_shapes=tuple({axis: sizes[name] for axis, name in free.items()} for free in axes),
-        input_names=input_names(module, len(arguments)),
+        # What `*args` takes counts as one argument.
+        dynamic_shapes=(*shapes[:named], *([tuple(shapes[named:])] if shapes[named:] else [])),
+        input_names=names,
         verbose=False,
         optimize=False,
     )
@@ -130,10 +173,8 @@ def _by_dynamo(
     return program.model
 
 
-def _by_torchscript(
-    module: torch.nn.Module, arguments: tuple[torch.Tensor, ...], route: Route, axes: list[dict[int, str]]
-) -> ir.Model:
-    names = input_names(module, len(arguments))
+def _by_torchscript(module: torch.nn.Module, arguments: Arguments, route: Route, *, names: Sequence[str]) -> ir.Model:
+    axes = {name: free for name, x in zip(names, arguments, strict=True) if (free := free_axes(x, route))}
     with tempfile.TemporaryDirectory(prefix="onnxcam-") as folder:
         path = Path(folder) / "traced.onnx"
         torch.onnx.export(
@@ -143,7 +184,9 @@ def _by_torchscript(
             dynamo=False,
             opset_version=route.opset,
             input_names=names,
-            dynamic_axes={name: free for name, free in zip(names, axes, strict=True) if free},
+            dynamic_axes=axes,
+            # In evaluation mode as it is; told so, the exporter folds batch normalisation away.
+            training=torch.onnx.TrainingMode.PRESERVE,
         )
         model = ir.load(path)
         ir.external_data.load_to_model(model)

@@ -25,6 +25,8 @@ from typing import Any
 
 from onnxcam.errors import InvalidSource, MissingWeights, UnsafeSource
 
+# What PyTorch reads from the environment; given both, it refuses everything.
+FORCED_SAFE, FORCED_UNSAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 PICKLE = re.compile(rb"\x80[\x02-\x05]")
 SAFETENSORS_HEADER_START = 8
 OLD_PICKLES = 5  # a file of the old kind: magic number, version, system, object, keys of the storages
@@ -38,6 +40,7 @@ OPERATOR = re.compile(
     r"torch\.ops\.\w+\.\w+(\.\w+)?|math\.\w+|torch\.(_)?sym_\w+|_operator\.(?!attrgetter|methodcaller|call)\w+"
 )
 EXPRESSIONS = ("expr_str", "guards_code")
+FUNCTION_NAMES = ("target", "as_operator")
 FUNCTIONS = frozenset(
     "Symbol Integer Float Rational Add Mul Pow Mod Max Min Abs FloorDiv CeilDiv CleanDiv PythonMod ModularIndexing "
     "IntTrueDiv FloatTrueDiv TruncToInt TruncToFloat CeilToInt FloorToInt RoundToInt RoundDecimal ToFloat Where Eq Ne "
@@ -97,15 +100,13 @@ def _kind_of_zip(path: Path) -> str:
 @contextmanager
 def weights_only() -> Iterator[None]:
     """Within it no reader of PyTorch unpickles anything but tensors and containers, whatever its caller asks for."""
-    name = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(name)
-    os.environ[name] = "1"
+    before = {name: os.environ.pop(name, None) for name in (FORCED_SAFE, FORCED_UNSAFE)}
+    os.environ[FORCED_SAFE] = "1"
     try:
         yield
     finally:
-        os.environ.pop(name)
-        if before is not None:
-            os.environ[name] = before
+        os.environ.pop(FORCED_SAFE)
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 def refused_pickle(path: Path) -> UnsafeSource:
@@ -189,12 +190,12 @@ def _evaluated(entry: Any, key: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(entry, list):
         for value in entry:
             yield from _evaluated(value, key)
-    elif isinstance(entry, str) and key in (*EXPRESSIONS, "target"):
+    elif isinstance(entry, str) and key in (*EXPRESSIONS, *FUNCTION_NAMES):
         yield key, entry
 
 
 def _vet_text(path: Path, key: str, text: str) -> None:
-    if key == "target":
+    if key in FUNCTION_NAMES:
         # Names that lead nowhere in PyTorch (parameters, submodules) are never called.
         is_safe = OPERATOR.fullmatch(text) is not None or not text.startswith(("torch", "math", "_operator"))
         is_safe = is_safe and REACHING_OUT.search(text.removeprefix("torch.")) is None

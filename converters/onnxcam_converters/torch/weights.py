@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -59,7 +60,8 @@ def load_pickle(path: Path) -> Any:
     """
     is_zip = _starts(path, b"PK")
     try:
-        with weights_only(), torch.serialization.safe_globals(RECORDS):
+        with weights_only(), torch.serialization.safe_globals(RECORDS), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the age of the file
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         raise refused_pickle(path) from error

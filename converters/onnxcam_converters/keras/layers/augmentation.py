@@ -31,6 +31,7 @@ def unchanged(layer: Layer, x: Tensor) -> Tensor:
 @reads("RandomCrop")
 def random_crop(layer: Layer, x: Tensor) -> Tensor:
     """Before Keras 3 resized in proportion; Keras 3's versions differ in what they do to another size."""
+    layer.ignore("rng_type")
     frame = framed(layer, as_float(x), rank=4, is_first=has_channels_first(layer))
     size = (int(layer.option("height")), int(layer.option("width")))
     if layer.keras >= (3,) and frame.size != size:

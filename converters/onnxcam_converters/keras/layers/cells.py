@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +79,9 @@ class Cell:
         inner = self.options.option("activation", default="tanh")
         if self.kind == "RNN":
             return [inner]
-        outer = self.options.option("recurrent_activation", "inner_activation", default="hard_sigmoid")
+        # cuDNN knows but one.
+        default = {"default": "sigmoid"} if self.options.kind.startswith("CuDNN") else {}
+        outer = self.options.option("recurrent_activation", "inner_activation", **default)
         return [outer, inner, inner][: 3 if self.kind == "LSTM" else 2]
 
     def run(self, x: Value, states: Sequence[Value], *, steps: Dim, is_reversed: bool) -> Run:
@@ -93,7 +95,8 @@ class Cell:
             return self._at_once(x, states, native, is_reversed=is_reversed)
         if not isinstance(steps, int) or steps > MOST_STEPS:
             names = ", ".join(sorted({str(activation) for activation in self.activations}))
-            raise self.owner.refuse(f"ONNX has no recurrent op for {names} over a sequence of {steps or 'open'} steps")
+            length = f"{steps} steps" if isinstance(steps, int) else "open length"
+            raise self.owner.refuse(f"ONNX has no recurrent op for {names}, and a sequence of {length} is not unrolled")
         return self._step_by_step(x, states, steps=steps, is_reversed=is_reversed)
 
     def _native(self, activation: Any) -> Any:
@@ -119,7 +122,7 @@ class Cell:
             "activations": list(names),
             "activation_alpha": [number for group in alphas for number in group] or None,
             "activation_beta": [number for group in betas for number in group] or None,
-            "linear_before_reset": int(self.resets_after) or None,
+            "linear_before_reset": 1 if self.resets_after else None,
         }
         count = 3 if self.kind == "LSTM" else 2
         sequence, *last = tape.emit(self.kind, [x, *weights, None, *given], options, outputs=count)
@@ -137,7 +140,8 @@ class Cell:
         projected = tape.MatMul(x, kernel) + self.owner.constant(f"{self.part}bias", bias)
         zero = tape.constant(np.zeros((1, self.units), np.float32))
         now = list(states) or [zero] * (2 if self.kind == "LSTM" else 1)
-        step = {"LSTM": self._lstm, "GRU": self._gru, "RNN": self._simple}[self.kind]
+        steppers: dict[str, Callable[..., list[Value]]] = {"LSTM": self._lstm, "GRU": self._gru, "RNN": self._simple}
+        step = steppers[self.kind]
         outputs: dict[int, Value] = {}
         for time in reversed(range(steps)) if is_reversed else range(steps):
             now = step(tape.Gather(projected, tape.constant(np.array(time, np.int64)), axis=0), *now)

@@ -8,7 +8,13 @@ import numpy as np
 
 from onnxcam.graph import Value
 from onnxcam_converters.keras.activations import activate
-from onnxcam_converters.keras.kernels import conv_kernel, depthwise_kernel, transposed_kernel
+from onnxcam_converters.keras.kernels import (
+    conv_kernel,
+    depthwise_kernel,
+    is_old,
+    is_theano_order,
+    transposed_kernel,
+)
 from onnxcam_converters.keras.layer import Array, Layer
 from onnxcam_converters.keras.registry import reads
 from onnxcam_converters.keras.tensor import Tensor
@@ -103,7 +109,7 @@ def separable(layer: Layer, x: Tensor) -> Tensor:
     weights, channels = _depthwise_weights(layer, kernel, value=value, window=window)
     pointwise = depthwise_kernel(layer, pointwise, len(window.size))
     point = Window(*((1,) * len(window.size),) * 3, "valid")
-    expect_shape(layer, "pointwise_kernel", pointwise, (*point.size, weights.shape and weights.shape[0], filters))
+    expect_shape(layer, "pointwise_kernel", pointwise, (*point.size, (weights.shape or (None,))[0], filters))
     deep = convolve(value, weights, None, window=window, groups=channels)
     mixed = layer.constant("pointwise_kernel", np.moveaxis(pointwise, (-1, -2), (0, 1)))
     return end(layer, convolve(deep, mixed, bias_of(layer, biases, filters), window=point))
@@ -113,13 +119,13 @@ def separable(layer: Layer, x: Tensor) -> Tensor:
        "Convolution3DTranspose", "Deconvolution1D", "Deconvolution2D", "Deconvolution3D")  # fmt: skip
 def transposed(layer: Layer, x: Tensor) -> Tensor:
     """The gradient of a convolution, as TensorFlow pads it."""
-    layer.ignore("output_shape", "groups")
+    layer.ignore("groups")
     window, value = window_of(layer), channels_in_front(layer, x)
     filters = layer.option("filters", "nb_filter")
     kernel, *biases = layer.weights("kernel", *bias_names(layer))
     kernel = transposed_kernel(layer, kernel, len(window.size))
     expect_shape(layer, "kernel", kernel, (*window.size, filters, (value.shape or (None, None))[1]))
-    pads, more = _transposed_pads(layer, window)
+    pads, more = _transposed_pads(layer, window, value)
     y = value.tape.ConvTranspose(
         value,
         layer.constant("kernel", np.moveaxis(kernel, (-1, -2), (0, 1))),
@@ -133,20 +139,37 @@ def transposed(layer: Layer, x: Tensor) -> Tensor:
     return end(layer, y)
 
 
-def _transposed_pads(layer: Layer, window: Window) -> tuple[list[int], list[int]]:
+def _transposed_pads(layer: Layer, window: Window, x: Value) -> tuple[list[int], list[int]]:
     """ONNX's pads and output_padding: what is cut off the whole result at each end, and what is added at the last."""
-    given = layer.option("output_padding", default=None)
-    extra = spread(layer, given, len(window.size)) if given is not None else (None,) * len(window.size)
-    before, after = [], []
-    for reach, stride, more in zip(window.reach, window.strides, extra, strict=True):
-        is_same = window.padding == "same"
-        if more is None:
-            surplus = reach - stride if is_same else min(reach - stride, 0)
-        else:
-            surplus = 2 * (reach // 2) - more if is_same else -more
-        before.append(max(surplus, 0) // 2 if is_same else 0)
-        after.append(surplus - before[-1])
+    is_same = window.padding == "same"
+    surpluses = _wanted_by_keras_1(layer, window, x) if is_old(layer) else _surpluses(layer, window)
+    before = [max(surplus, 0) // 2 if is_same else 0 for surplus in surpluses]
+    after = [surplus - cut for surplus, cut in zip(surpluses, before, strict=True)]
     return before + [max(end, 0) for end in after], [max(-end, 0) for end in after]
+
+
+def _surpluses(layer: Layer, window: Window) -> list[int]:
+    """How much longer the whole result is than Keras's, along each axis."""
+    given = layer.option("output_padding", default=None)
+    is_same = window.padding == "same"
+    if given is None:
+        steps = zip(window.reach, window.strides, strict=True)
+        return [reach - stride if is_same else min(reach - stride, 0) for reach, stride in steps]
+    extra = spread(layer, given, len(window.size))
+    return [2 * (reach // 2) * is_same - more for reach, more in zip(window.reach, extra, strict=True)]
+
+
+def _wanted_by_keras_1(layer: Layer, window: Window, x: Value) -> list[int]:
+    """The same for Keras 1, whose users said themselves how large the result is."""
+    shape = layer.option("output_shape")
+    wanted = shape[2:] if is_theano_order(layer) else shape[1:-1]
+    lengths = (x.shape or ())[2:]
+    if not all(isinstance(length, int) for length in (*lengths, *wanted)):
+        raise layer.refuse("its output_shape is for one size of input, which is free here")
+    return [
+        (int(n or 0) - 1) * stride + reach - end
+        for n, stride, reach, end in zip(lengths, window.strides, window.reach, wanted, strict=True)
+    ]
 
 
 def _depthwise_weights(layer: Layer, kernel: Array, *, value: Value, window: Window) -> tuple[Value, int]:

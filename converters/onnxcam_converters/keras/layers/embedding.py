@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from onnx import TensorProto
 
 from onnxcam.graph import Dim, Value
-from onnxcam_converters.keras.layer import Array, Layer
 from onnxcam_converters.keras.activations import activate
+from onnxcam_converters.keras.layer import Array, Layer
 from onnxcam_converters.keras.registry import reads
 from onnxcam_converters.keras.tensor import Shape, Tensor
 

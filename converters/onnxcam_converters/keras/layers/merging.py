@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from string import ascii_lowercase
 
@@ -139,7 +140,8 @@ def _unit(layer: Layer, x: Tensor, axis: int) -> Tensor:
 def _operands(layer: Layer, xs: Sequence[Tensor]) -> Operands:
     if not isinstance(xs, list | tuple) or not xs or not all(isinstance(x, Tensor) for x in xs):
         raise layer.refuse("it is not called on a list of tensors")
-    return aligned(layer, xs, behind_batch=True)
+    these = aligned(layer, xs, behind_batch=True)
+    return replace(these, values=same_type(these.values))
 
 
 def _sum(these: Operands) -> Value:

@@ -75,7 +75,7 @@ def group_normalization(layer: Layer, x: Tensor) -> Tensor:
     axis = int(layer.option("axis", default=-1)) % x.rank
     if axis not in (1, x.rank - 1):
         raise layer.refuse(f"axis={axis} is not covered: channels lie first or last")
-    at_front = x if axis == 1 and not x.is_moved else Tensor(x.moved(), x.shape, is_moved=True)
+    at_front = Tensor(x.plain(), x.shape) if axis == 1 else Tensor(x.moved(), x.shape, is_moved=True)
     channels = x.shape[axis]
     if not isinstance(channels, int):
         raise layer.refuse("the number of its channels is not known")

@@ -60,7 +60,7 @@ class Plan:
     def cell(self, owner: Layer, part: str, arrays: Sequence[Array]) -> Cell:
         """With its weights."""
         self.options.ignore(*ASIDE)
-        resets_after = self.is_cudnn or bool(self.kind == "GRU" and self.options.option("reset_after", default=False))
+        resets_after = self.kind == "GRU" and (self.is_cudnn or bool(self.options.option("reset_after", default=False)))
         kernel, recurrent, bias = self._joined(arrays)
         if self.is_cudnn:
             kernel, recurrent = _from_cudnn(kernel, GATES[self.kind]), _from_cudnn(recurrent, GATES[self.kind])
@@ -110,7 +110,7 @@ def arguments(x: Any, initial_state: Any) -> tuple[Tensor, list[Tensor]]:
     return x[0], list(_flat([*x[1:], initial_state]))
 
 
-def plans_of(layer: Layer, prefix: str = "") -> list[Plan]:
+def plans_of(layer: Layer) -> list[Plan]:
     """The cells that the sequence goes through, one after the other.
 
     Raises:
@@ -118,11 +118,11 @@ def plans_of(layer: Layer, prefix: str = "") -> list[Plan]:
     """
     if layer.kind in KINDS:
         has_part = layer.keras[0] > 1 and not layer.kind.startswith("CuDNN")
-        return [Plan(KINDS[layer.kind], f"{prefix}cell/" if has_part else prefix, layer)]
+        return [Plan(KINDS[layer.kind], "cell/" if has_part else "", layer)]
     if layer.kind != "RNN":
         raise layer.refuse(f"{layer.kind} is no recurrent layer that the direct reader knows")
     plans = []
-    for entry, part in _cells(layer.option("cell"), f"{prefix}cell"):
+    for entry, part in _cells(layer.option("cell"), "cell"):
         options = inside(layer, entry)
         if options.kind not in KINDS:
             raise layer.refuse(f"its cell {options.kind} is not one of Keras's own")

@@ -9,13 +9,21 @@ from typing import Any
 from onnxcam.graph import Value
 from onnxcam_converters.keras.building import call_layer, rule_of
 from onnxcam_converters.keras.layer import Array, Layer
+from onnxcam_converters.keras.layers.cells import Run
 from onnxcam_converters.keras.layers.recurrent import (
-    Passage, Run, arguments, inside, last, plans_of, sequence, state_tensors,
+    Passage,
+    arguments,
+    inside,
+    last,
+    plans_of,
+    sequence,
+    state_tensors,
 )  # fmt: skip
 from onnxcam_converters.keras.registry import reads
 from onnxcam_converters.keras.tensor import Shape, Tensor
 
-PARTS = ("forward_layer/", "backward_layer/")
+PARTS = ("forward_layer", "backward_layer")
+Entry = Mapping[str, Any]
 
 
 @reads("Bidirectional")
@@ -26,41 +34,41 @@ def bidirectional(
     if mask is not None:
         raise layer.refuse("its argument 'mask' is not covered")
     x, states = arguments(x, initial_state)
-    both = _directions(layer)
-    half = len(states) // 2
-    runs = [
-        passage.run(x, given)
-        for passage, given in zip(_passages(layer, both), (states[:half], states[half:]), strict=True)
-    ]
+    entries, half = _entries(layer), len(states) // 2
+    both = [inside(layer, entry) for entry in entries]
+    passages = _passages(layer, entries, both)
+    runs = [passage.run(x, given) for passage, given in zip(passages, (states[:half], states[half:]), strict=True)]
     outputs = [_output(inner, run, x) for inner, run in zip(both, runs, strict=True)]
     mode = layer.option("merge_mode", default="concat")
     results = outputs if mode is None else [_merged(layer, mode, outputs)]
     if both[0].option("return_state", default=False):
         results += [state for run in runs for state in state_tensors(run, x)]
     for inner in both:
+        inner.ignore("return_sequences", "return_state")
         inner.finish()
     return results[0] if len(results) == 1 else results
 
 
-def _directions(layer: Layer) -> list[Layer]:
+def _entries(layer: Layer) -> list[Entry]:
+    """The layers that go ahead and back, as a file has them."""
     entry = layer.option("layer")
     config = {**entry["config"], "go_backwards": not entry["config"].get("go_backwards", False)}
-    back = layer.option("backward_layer", default=None) or {**entry, "config": config}
-    both = [inside(layer, entry), inside(layer, back)]
-    if [inner.option("go_backwards", default=False) for inner in both] != [False, True]:
+    both = [entry, layer.option("backward_layer", default=None) or {**entry, "config": config}]
+    if [bool(each["config"].get("go_backwards", False)) for each in both] != [False, True]:
         raise layer.refuse("its forward layer goes backwards")
     return both
 
 
-def _passages(layer: Layer, both: Sequence[Layer]) -> list[Passage]:
-    """The two ways through time with their weights, of which a file has what can be trained first."""
-    plans = [plans_of(inner, part) for inner, part in zip(both, PARTS, strict=True)]
+def _passages(layer: Layer, entries: Sequence[Entry], both: Sequence[Layer]) -> list[Passage]:
+    """The two ways through time with their weights."""
+    plans = [plans_of(inner) for inner in both]
     names = [[name for plan in group for name in plan.names()] for group in plans]
-    order = sorted(range(2), key=lambda side: not both[side].config.get("trainable", True))
-    arrays = layer.weights(*names[order[0]], *names[order[1]])
-    cut = len(names[order[0]])
-    halves = dict(zip(order, (arrays[:cut], arrays[cut:]), strict=True))
-    return [Passage(inner, plans[side], halves[side]) for side, inner in enumerate(both)]
+    arrays = [layer.inner(entry, part).arrays(own) for entry, part, own in zip(entries, PARTS, names, strict=True)]
+    if [len(found) for found in arrays] != [len(own) for own in names]:
+        # The names of an .h5 file do not tell the two apart: then they lie one behind the other.
+        flat = layer.weights(*(f"{part}/{name}" for part, own in zip(PARTS, names, strict=True) for name in own))
+        arrays = [flat[: len(names[0])], flat[len(names[0]) :]]
+    return [Passage(*each) for each in zip(both, plans, arrays, (f"{part}/" for part in PARTS), strict=True)]
 
 
 def _output(inner: Layer, run: Run, x: Tensor) -> Tensor:
@@ -87,7 +95,7 @@ def time_distributed(layer: Layer, x: Tensor, mask: None = None) -> Any:
     """The layer, or model, called on every step: time is folded into the batch meanwhile."""
     if mask is not None:
         raise layer.refuse("its argument 'mask' is not covered")
-    result = call_layer(_inner(layer, layer.option("layer")), (_folded(x),), {})
+    result = call_layer(_inner(layer, layer.option("layer")), (folded(x),), {})
     if isinstance(result, Tensor):
         return _unfolded(result, x)
     return [_unfolded(each, x) for each in result]
@@ -109,7 +117,7 @@ def _without_vector(layer: Layer, names: Sequence[str]) -> list[Array]:
     return layer.arrays([*(f"layer/{name}" for name in names), "vector_u"])[: len(names)]
 
 
-def _inner(layer: Layer, entry: Mapping[str, Any]) -> Layer:
+def _inner(layer: Layer, entry: Entry) -> Layer:
     """The layer within, the same for each call."""
     known, key = layer.story.layers, f"{layer.path}/layer of it"
     if key not in known:
@@ -117,7 +125,7 @@ def _inner(layer: Layer, entry: Mapping[str, Any]) -> Layer:
     return known[key]
 
 
-def _folded(x: Tensor) -> Tensor:
+def folded(x: Tensor) -> Tensor:
     """(N, T, …) as (N·T, …), with channels in front where they were."""
     if not x.is_moved:
         return Tensor(_reshaped(x.value, None, x.shape[2:]), (None, *x.shape[2:]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +10,7 @@ from typing import Any
 from onnxcam.conversion import Conversion, Request
 from onnxcam.errors import CannotConvert, UnsupportedLayer
 from onnxcam_converters.keras.live.framework import Framework, layers_of
+from onnxcam_converters.quiet import quiet
 
 # What the direct reader may take a layer for by the name of its class.
 PACKAGES = frozenset(("keras", "tf_keras"))
@@ -42,8 +42,7 @@ def convert_through_file(request: Request, framework: Framework) -> Conversion:
 
 def _save(model: Any, path: Path) -> None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             model.save(path)
     except (OSError, ValueError, TypeError, NotImplementedError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any
 
 import h5py
 
-from onnxcam.errors import CannotConvert, InvalidSource, UnsafeSource, UnsupportedLayer
+from onnxcam.errors import CannotConvert, InvalidSource, UnsupportedLayer
+from onnxcam_converters.keras.safety import refuse_code
+from onnxcam_converters.quiet import quiet
 
-LAMBDAS = frozenset(("Lambda", "__lambda__"))
 # Packages whose classes Keras finds by itself; "builtins" stands for functions that are looked up by name.
 KNOWN_MODULES = frozenset(("keras", "tf_keras", "builtins"))
 FAILURES = (ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError, NotImplementedError, OSError)
@@ -31,11 +31,11 @@ def load(path: str | Path, custom_objects: Mapping[str, Any], *, weights: Path |
     """
     path = Path(path)
     config, version = _read_config(path)
-    _refuse_code(path, config, custom_objects)
+    refuse_code(config, str(path))
+    _refuse_strangers(config, custom_objects)
     module = _module(path, version)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             return _load(module, path, custom_objects, weights=weights)
     except FAILURES as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
@@ -67,15 +67,14 @@ def _read_config(path: Path) -> tuple[Any, str]:
         raise InvalidSource(str(path), "it is damaged, or no Keras model") from error
 
 
-def _refuse_code(path: Path, config: Any, custom_objects: Mapping[str, Any]) -> None:
+def _refuse_strangers(config: Any, custom_objects: Mapping[str, Any]) -> None:
+    """Refuses classes that are neither Keras's own nor given: a file may name any that is installed here."""
     for entry in _objects(config):
-        kind, module = str(entry["class_name"]), str(entry.get("module") or "keras")
-        name = str((entry.get("config") or {}).get("name", kind)) if isinstance(entry.get("config"), dict) else kind
-        if kind in LAMBDAS:
-            remedy = "Where you trust its author, load it yourself and convert the live model."
-            raise UnsafeSource(str(path), f"a Lambda ({name!r})", remedy)
+        kind, inner = str(entry["class_name"]), entry.get("config")
         registered = str(entry.get("registered_name") or "").rpartition(">")[2]
-        if module.partition(".")[0] not in KNOWN_MODULES and not {kind, registered} & set(custom_objects):
+        is_own = str(entry.get("module", "keras")).partition(".")[0] in KNOWN_MODULES
+        if not is_own and not {kind, registered} & set(custom_objects):
+            name = str(inner.get("name", kind)) if isinstance(inner, dict) else kind
             remedy = f"Give its class: custom_objects={{{kind!r}: {kind}}}."
             raise UnsupportedLayer(name, kind, "its class is the user's own and was not given", remedy)
 

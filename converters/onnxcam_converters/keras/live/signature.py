@@ -85,12 +85,11 @@ def _declared(model: Any, framework: Framework) -> list[Input]:
         return [Input(name, tuple(x.shape), _dtype(x.dtype)) for name, x in zip(names, known, strict=True)]
     built = getattr(model, "_build_shapes_dict", None) or getattr(model, "_build_input_shape", None)
     shape = next(iter(built.values())) if isinstance(built, dict) and len(built) == 1 else built
-    if not isinstance(shape, Sequence) and not hasattr(shape, "as_list"):
-        return []
-    dims = tuple(shape.as_list() if hasattr(shape, "as_list") else shape)
+    # tf_keras keeps a TensorShape, Keras 3 a tuple.
+    dims = tuple(getattr(shape, "as_list", lambda: shape or ())())
     if len(dims) < 2 or not all(dim is None or isinstance(dim, int) for dim in dims):
         return []
-    return [Input("input_0", (None, *dims[1:]), framework.module.config.floatx())]
+    return [Input("input_0", (None, *dims[1:]), framework.module.backend.floatx())]
 
 
 def _narrowed(tensor: Input, array: Any, request: Request) -> Input:

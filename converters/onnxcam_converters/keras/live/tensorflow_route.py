@@ -16,9 +16,9 @@ from onnxcam_converters.anchors import rename
 from onnxcam_converters.keras.live.calls import Calls, recorded
 from onnxcam_converters.keras.live.framework import framework_of
 from onnxcam_converters.keras.live.signature import Input, call, output_names
-from onnxcam_converters.tensorflow.frozen import FrozenGraph, freeze, tensors_of_interest
+from onnxcam_converters.quiet import quiet
+from onnxcam_converters.tensorflow.frozen import FrozenGraph, Tap, freeze, tensors_of_interest
 from onnxcam_converters.tensorflow.functions import input_names
-from onnxcam_converters.tensorflow.quiet import quiet
 from onnxcam_converters.tensorflow.to_onnx import to_onnx
 
 NAME = "Keras on TensorFlow, traced; tf2onnx"
@@ -48,7 +48,7 @@ def convert(model: Any, inputs: Sequence[Input], what: str) -> ModelProto:
     except FAILURES as error:
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise CannotConvert(what, f"TensorFlow cannot trace it: {reason}") from error
-    frozen.taps = {path: frozen.outputs.pop(path) for path in trace.tapped}
+    frozen.taps = {path: Tap(frozen.outputs.pop(path), rank) for path, rank in trace.tapped.items()}
     with quiet():
         frozen.taps |= _inside_functions(frozen, trace.paths)
     converted = to_onnx(frozen, what)
@@ -63,7 +63,7 @@ class _Trace:
         self.model, self.inputs, self.framework = model, inputs, framework_of(model)
         self.paths: list[str] = []
         self.names: list[str] = []
-        self.tapped: list[str] = []
+        self.tapped: dict[str, int] = {}
 
     def function(self) -> Any:
         """The concrete function that gives both."""
@@ -76,13 +76,12 @@ class _Trace:
         return dict(zip((*self.names, *self.tapped), tensors, strict=True))
 
     def _forward(self, *tensors: Any) -> list[Any]:
-        base = self.framework.module.Operation if self.framework.is_keras_3 else self.framework.module.layers.Layer
-        with recorded(base, self._scope) as calls:
+        with recorded(self.framework, self._scope) as calls:
             given = call(self.model, tensors)
         outputs = tf.nest.flatten(given)
         self.names = output_names(self.model, given, len(outputs))
         tapped = {path: tensor for path, tensor in _spatial(calls).items() if path not in self.names}
-        self.tapped = list(tapped)
+        self.tapped = {path: tensor.shape.rank for path, tensor in tapped.items()}
         return [tf.identity(tensor) for tensor in (*outputs, *tapped.values())]
 
     def _scope(self, path: str) -> Any:
@@ -102,13 +101,13 @@ def _spatial(calls: Calls) -> dict[str, Any]:
     return found
 
 
-def _inside_functions(frozen: FrozenGraph, paths: Sequence[str]) -> dict[str, str]:
+def _inside_functions(frozen: FrozenGraph, paths: Sequence[str]) -> dict[str, Tap]:
     """Tensors within layers that call a function of TensorFlow, as those of TF Hub do: "hub/last_relu"."""
     found = {}
-    for name, tensor in tensors_of_interest(frozen).items():
+    for name, tap in tensors_of_interest(frozen).items():
         match = SCOPED.match(name)
         if match and match["inner"]:
-            found[f"{paths[int(match[1])]}/{match['inner']}"] = tensor
+            found[f"{paths[int(match[1])]}/{match['inner']}"] = tap
     return found
 
 

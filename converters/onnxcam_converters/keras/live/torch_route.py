@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +13,13 @@ from onnx import ModelProto
 
 from onnxcam.errors import CannotConvert
 from onnxcam.graph.walk import Names, all_nodes
-from onnxcam_converters.anchors import anchor, rename
+from onnxcam_converters.anchors import Anchors, anchor, rename
 from onnxcam_converters.keras.live.calls import recorded
 from onnxcam_converters.keras.live.framework import framework_of
 from onnxcam_converters.keras.live.reference import flat
 from onnxcam_converters.keras.live.signature import Input, call, output_names
+from onnxcam_converters.padding import protect_pads
+from onnxcam_converters.quiet import quiet
 
 NAME = "Keras on PyTorch, torch.onnx, dynamo"
 OPSET = 18
@@ -37,7 +38,7 @@ def convert(model: Any, inputs: Sequence[Input], what: str) -> ModelProto:
     known = _Names()
     examples = tuple(torch.as_tensor(tensor.example(EXAMPLE_BATCH)) for tensor in inputs)
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
             # A model that was never called makes its weights now: while it is traced they would have no values.
             call(model, examples)
             exported = _export(_Exposed(model, known), examples)
@@ -46,13 +47,14 @@ def convert(model: Any, inputs: Sequence[Input], what: str) -> ModelProto:
         raise CannotConvert(what, f"PyTorch cannot export it: {reason}") from error
     ends = [value.name for value in exported.graph.output]
     names = dict(zip(ends, known.outputs, strict=False))
-    taps = dict(zip(ends[len(known.outputs) :], known.tapped, strict=True))
+    exposed = ends[len(known.outputs) :]
     _forget_scopes(exported)
-    anchor(exported, taps)
+    _name_nodes(exported, anchor(exported, zip(exposed, known.tapped, strict=True), extra=exposed))
     names |= {value.name: tensor.name for value, tensor in zip(exported.graph.input, inputs, strict=True)}
     fresh = Names(exported.graph)
     rename(exported.graph, {old: new if new == old else fresh.fresh(new) for old, new in names.items()})
     _name_batch(exported)
+    protect_pads(exported)
     return exported
 
 
@@ -76,7 +78,7 @@ class _Exposed(torch.nn.Module):
     def forward(self, *tensors: Any) -> list[Any]:
         """The model's outputs, then its layers'."""
         framework = framework_of(self.model)
-        with recorded(framework.module.Operation, lambda _: contextlib.nullcontext()) as calls:
+        with recorded(framework, lambda _: contextlib.nullcontext()) as calls:
             given = call(self.model, tensors)
         outputs = flat(given, framework)
         self.names.outputs = output_names(self.model, given, len(outputs))
@@ -109,6 +111,14 @@ def _forget_scopes(model: ModelProto) -> None:
         del value.metadata_props[:]
 
 
+def _name_nodes(model: ModelProto, found: Anchors) -> None:
+    """Names the node that a layer ends with after it, which tells of the models around it, too."""
+    layers = {tensor: layer for layer, tensor in reversed(found.layers.items())}
+    for node in model.graph.node:
+        if node.output[0] in layers:
+            node.name = f"{layers[node.output[0]]}/{node.op_type}"
+
+
 def _name_batch(model: ModelProto) -> None:
     del model.graph.value_info[:]
     for value in (*model.graph.input, *model.graph.output):
@@ -117,10 +127,3 @@ def _name_batch(model: ModelProto) -> None:
                 dim.Clear()
                 if axis == 0:
                     dim.dim_param = BATCH
-
-
-@contextlib.contextmanager
-def _quiet() -> Any:
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield

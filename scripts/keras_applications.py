@@ -1,0 +1,195 @@
+"""Every net of keras.applications, converted from its file without TensorFlow and compared with Keras.
+
+    python scripts/keras_applications.py            all of them, into docs/keras-applications.md
+    python scripts/keras_applications.py VGG16 …    these rows anew
+
+Weights are random; BatchNormalization's statistics are those of a batch of random pictures, so that activations stay
+of size one. Each net has a process of its own for Keras and one, without TensorFlow, for the conversion.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+DOCUMENT = Path(__file__).parent.parent / "docs" / "keras-applications.md"
+SIZE, CLASSES, BATCH = 96, 10, 2
+# The biggest last.
+NAMES = (
+    "VGG16 VGG19 ResNet50 ResNet101 ResNet152 ResNet50V2 ResNet101V2 ResNet152V2 InceptionV3 InceptionResNetV2 "
+    "Xception MobileNet MobileNetV2 MobileNetV3Small MobileNetV3Large DenseNet121 DenseNet169 DenseNet201 "
+    "NASNetMobile EfficientNetB0 EfficientNetB1 EfficientNetB2 EfficientNetB3 EfficientNetB4 EfficientNetB5 "
+    "EfficientNetB6 EfficientNetB7 EfficientNetV2B0 EfficientNetV2B1 EfficientNetV2B2 EfficientNetV2B3 "
+    "EfficientNetV2S EfficientNetV2M ConvNeXtTiny ConvNeXtSmall ConvNeXtBase NASNetLarge EfficientNetV2L "
+    "ConvNeXtLarge ConvNeXtXLarge"
+).split()
+HEAD = (
+    "| net | parameters | output | … exactly | Keras itself | default layer | its activation | seconds | MB |\n"
+    "|---|---|---|---|---|---|---|---|---|"
+)
+Array = NDArray[Any]
+
+
+def pictures(batch: int, seed: int) -> Array:
+    """Random smooth pictures, 0 to 255: 12 x 12 colours made larger, and a little noise."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(0, 255, (batch, 12, 12, 3))
+    smooth = np.kron(coarse, np.ones((1, SIZE // 12, SIZE // 12, 1)))
+    return np.clip(smooth + rng.normal(0, 10, smooth.shape), 0, 255).astype(np.float32)
+
+
+def built(name: str) -> Any:
+    """The net with random weights, its BatchNormalization calibrated."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = getattr(keras.applications, name)(weights=None, input_shape=(SIZE, SIZE, 3), classes=CLASSES)
+    rng = np.random.default_rng(0)
+    spread = {"gamma": (1.0, 0.2), "beta": (0.0, 0.1), "bias": (0.0, 0.1)}
+    for variable in model.weights:
+        if variable.name in spread:
+            mean, deviation = spread[variable.name]
+            variable.assign(rng.normal(mean, deviation, variable.shape))
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    for layer in norms:
+        layer.momentum = 0.0
+    if norms:
+        model(pictures(32, seed=0), training=True)
+    return model
+
+
+def one(name: str) -> dict[str, Any]:
+    """The row of one net: makes it in Keras, has it converted by another process, and compares."""
+    model, x = built(name), pictures(BATCH, seed=1)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(f"{folder}/net.keras")
+        np.save(f"{folder}/x.npy", x)
+        subprocess.run([sys.executable, __file__, "--convert", folder, str(time.time())], check=True)
+        found = json.loads(Path(folder, "found.json").read_text())
+        arrays = np.load(f"{folder}/found.npz")
+        y, activation = arrays["y"], arrays["activation"]
+    return (
+        found | {"name": name, "parameters": model.count_params()} | compared(model, x, y, activation, found["layer"])
+    )
+
+
+def compared(model: Any, x: Array, y: Array, activation: Array, layer: str) -> dict[str, float]:
+    """Relative errors ‖a − b‖/‖b‖: of the output, of the default layer, and of Keras against itself in float64."""
+    import keras
+
+    both = keras.Model(model.input, [model.get_layer(layer).output, model.output])
+    wanted, predicted = (np.asarray(each) for each in both(x, training=False))
+    weights, config = model.get_weights(), model.get_config()
+    keras.config.set_floatx("float64")
+    exact = np.asarray(double(config, weights)(x.astype(np.float64), training=False))
+    return {
+        "output": distance(y, predicted),
+        "activation": distance(activation, wanted),
+        "exact": distance(y, exact),
+        "rounding": distance(predicted, exact),
+    }
+
+
+def double(config: dict[str, Any], weights: list[Array]) -> Any:
+    """The same net in float64."""
+    import keras
+
+    text = json.dumps(config).replace('"float32"', '"float64"')
+    model = keras.Model.from_config(json.loads(text))
+    model.set_weights(weights)
+    return model
+
+
+def distance(a: Array, b: Array) -> float:
+    """‖a − b‖/‖b‖."""
+    assert a.shape == b.shape, (a.shape, b.shape)
+    return float(np.linalg.norm(a.astype(np.float64) - b) / np.linalg.norm(b))
+
+
+def convert(folder: Path, started: float) -> None:
+    """Converts the file and runs it; what it took counts from the start of the process, imports included."""
+    import onnxcam
+    from onnxcam.conversion import Request, convert_source
+
+    model = convert_source(Request(source=folder / "net.keras")).model
+    seconds = time.time() - started
+    peak = peak_mb()
+    assert not {"tensorflow", "keras", "torch"} & sys.modules.keys()
+    layer = onnxcam.layers(model)[0]
+    y, activation = run(model, layer.tensor, np.load(folder / "x.npy"))
+    if layer.layout == "NCHW":
+        activation = activation.transpose(0, 2, 3, 1)
+    np.savez(folder / "found.npz", y=y, activation=activation)
+    (folder / "found.json").write_text(json.dumps({"seconds": seconds, "peak": peak, "layer": layer.name}))
+
+
+def peak_mb() -> int:
+    """The most memory this process has had; getrusage would count what the parent had when it started this one."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(found[1]) // 1024 if found else 0
+
+
+def run(model: Any, tensor: str, x: Array) -> list[Array]:
+    """The output and one inner tensor in ONNX Runtime."""
+    import onnxruntime
+    from onnx import ValueInfoProto
+
+    model.graph.output.append(ValueInfoProto(name=tensor))
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return list(session.run(None, {session.get_inputs()[0].name: x}))
+
+
+def row(found: dict[str, Any]) -> str:
+    """A line of the table."""
+    output, exact, rounding, activation = (f"{found[key]:.1e}" for key in ("output", "exact", "rounding", "activation"))
+    return (
+        f"| {found['name']} | {found['parameters'] / 1e6:.1f} M | {output} | {exact} | {rounding} "
+        f"| `{found['layer']}` | {activation} | {found['seconds']:.1f} | {found['peak']} |"
+    )
+
+
+def write(rows: dict[str, str]) -> None:
+    """The rows into the table, those of other nets kept."""
+    text = DOCUMENT.read_text()
+    kept = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| ")}
+    kept = {name: line for name, line in (kept | rows).items() if name in NAMES}
+    table = "\n".join([HEAD, *(kept[name] for name in NAMES if name in kept)])
+    pattern = r"(<!-- applications -->\n).*?(<!-- end -->)"
+    DOCUMENT.write_text(re.sub(pattern, lambda found: f"{found[1]}{table}\n{found[2]}", text, flags=re.DOTALL))
+
+
+def main() -> None:
+    """All nets, or those named."""
+    if sys.argv[1:2] == ["--convert"]:
+        return convert(Path(sys.argv[2]), float(sys.argv[3]))
+    if sys.argv[1:2] == ["--one"]:
+        print(json.dumps(one(sys.argv[2])))
+        return None
+    for name in sys.argv[1:] or NAMES:
+        environment = os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        done = subprocess.run(
+            [sys.executable, __file__, "--one", name], env=environment, capture_output=True, text=True
+        )
+        if done.returncode:
+            print(f"{name}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            continue
+        line = row(json.loads(done.stdout.splitlines()[-1]))
+        print(line, flush=True)
+        write({name: line})
+    return None
+
+
+if __name__ == "__main__":
+    main()
