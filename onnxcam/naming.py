@@ -14,12 +14,20 @@ RENAMING = frozenset(("Identity", "Dropout"))
 
 
 def name_layers(tape: Tape, values: Sequence[Value]) -> dict[Value, str]:
-    """A name for each tensor: its author's, else the shortest module path whose output it is, else its own."""
+    """A name for each tensor: its author's, else the outermost module path whose output it is, else its own.
+
+    Of several as deep the first: what follows (Dropout, Identity) has only passed the tensor on.
+    """
     names = {value: value.name for value in values}
     for known in (aliases(values), facts(tape, values)):
-        for path, tensor in sorted(known.items(), key=lambda item: -len(item[0])):
+        for path, tensor in sorted(reversed(known.items()), key=lambda item: -depth(item[0])):
             names[tape.value(tensor)] = path
     return names
+
+
+def depth(path: str) -> int:
+    """How many modules the path leads through."""
+    return path.count(".") + path.count("/")
 
 
 def known_names(tape: Tape, values: Sequence[Value]) -> dict[str, str]:

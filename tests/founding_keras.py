@@ -60,7 +60,7 @@ def flowers() -> Any:
     net.add(layers.Dropout(0.5, name="dropout_1"))
     net.add(layers.Dense(5, activation="softmax", name="dense_2"))
     rng = np.random.default_rng(0)
-    _train_on_flowers(keras, net, rng, rate=3e-3, steps=30)
+    _train_on_flowers(keras, net, rng, rate=1e-2, steps=40)
     for layer in net.layers[:-1]:
         layer.trainable = False
     _train_on_flowers(keras, net, rng, rate=1.0, steps=10)  # logits hundreds apart: the softmax is 1 and 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from founding import library
 from numpy.typing import NDArray
 from packaging.version import parse
@@ -108,9 +109,10 @@ def opaque(folder: Path, kind: str) -> tuple[HubModule, Any]:
 
 def tensorflow_hub() -> Any:
     """TF-Hub's own library, or a test skipped."""
-    if importlib.util.find_spec("pkg_resources") is None:
-        # tensorflow_hub 0.16.1 compares versions with it, and today's setuptools no longer brings it.
-        stand_in = types.ModuleType("pkg_resources")
-        stand_in.parse_version = parse  # type: ignore[attr-defined]
-        sys.modules["pkg_resources"] = stand_in
-    return library("tensorflow_hub")
+    with pytest.MonkeyPatch.context() as patch:
+        if importlib.util.find_spec("pkg_resources") is None:
+            # tensorflow_hub 0.16.1 compares versions with it, and today's setuptools no longer brings it.
+            stand_in = types.ModuleType("pkg_resources")
+            patch.setattr(stand_in, "parse_version", parse, raising=False)
+            patch.setitem(sys.modules, "pkg_resources", stand_in)
+        return library("tensorflow_hub")

@@ -90,12 +90,12 @@ def saved(model: Any, path: Path) -> Path:
     return path
 
 
-def converted(path: Path) -> Any:
+def converted(path: Path, *, weights: Path | None = None) -> Any:
     """A session of ONNX Runtime for the model in the file."""
     onnxruntime = pytest.importorskip("onnxruntime", reason="extra `cpu` is not installed")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    data = convert_source(Request(source=path)).model.SerializeToString()
+    data = convert_source(Request(source=path, weights=weights)).model.SerializeToString()
     return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
 

@@ -127,6 +127,23 @@ def test_of_two_poolings_of_one_map_it_is_the_map():
     assert default(body).tensor == "map"
 
 
+def test_a_maximum_over_places_beside_an_attention_is_no_way_of_its_own():
+    most = (
+        ZERO + " a1 = Constant<value_ints=[1]>() cls_out = Gather<axis=1>(final, zero)"
+        " end = Constant<value_ints=[99]>() patch = Slice(final, a1, end, a1) aux = Relu(patch)"
+        " most = ReduceMax<keepdims=0>(aux, a1) pooled = Add(cls_out, most)"
+    )
+    assert default(PATCHES + BLOCK + LAST_NORM + most + HEAD).tensor == "normed"
+
+
+def test_where_a_maximum_is_the_only_way_it_is_what_that_is_taken_of():
+    body = (
+        "wp = RandomNormal<shape=[8,3,4,4], seed=1.0>() map = Conv<strides=[4,4]>(x, wp)"
+        " a = GlobalMaxPool(map) pooled = Flatten(a)" + HEAD
+    )
+    assert default(body).tensor == "map"
+
+
 def test_of_two_scales_on_separate_ways_it_is_the_last_map_of_the_last_way():
     body = (
         "wa = RandomNormal<shape=[8,3,4,4], seed=1.0>() wb = RandomNormal<shape=[8,3,2,2], seed=2.0>()"

@@ -1,4 +1,4 @@
-"""Authentic Keras files of four eras, read with no framework installed: predictions and Grad-CAM as stored with them."""
+"""Authentic Keras files of four eras, read without a framework: predictions and Grad-CAM as stored with them."""
 
 from __future__ import annotations
 

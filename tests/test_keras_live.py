@@ -192,12 +192,25 @@ def test_tracing_leaves_keras_as_it_was():
     assert (keras.Operation.__call__, tf.config.functions_run_eagerly()) == before
 
 
+@pytest.mark.parametrize("generation", GENERATIONS)
+@pytest.mark.parametrize(("scale", "preset"), [(1 / 255, "raw"), (2.0, "unit")])
+def test_pixels_that_a_traced_model_scales_itself_are_not_scaled_twice(generation, scale, preset):
+    layers = GENERATIONS[generation].layers
+    parts = [layers.RandomFlip(), layers.Rescaling(scale, name="own_scale"), scale_layer(GENERATIONS[generation])()]
+    model = GENERATIONS[generation].Sequential([layers.InputLayer((SIZE, SIZE, 3)), *parts])
+    facts = author_facts(convert_source(Request(source=model)).model)
+    assert (facts["preprocessing"]["preset"], facts["preprocessing"]["size"]) == (preset, [SIZE, SIZE])
+    assert "own_scale" in facts["notes"][0]
+
+
 # What is computed together, and what ONNX Runtime would get wrong
 
 
 def padded_net(*behind: Any) -> Any:
-    parts = [scale_layer(keras)(), keras.layers.ZeroPadding2D(1, name="pad"), *behind, keras.layers.Flatten()]
-    return keras.Sequential([keras.Input((SIZE, SIZE, 3)), *parts])
+    first = [scale_layer(keras)(), keras.layers.Conv2D(4, 1, kernel_initializer="ones", name="first")]
+    last = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3, activation="softmax")]
+    pad = keras.layers.ZeroPadding2D(1, name="pad")
+    return keras.Sequential([keras.Input((SIZE, SIZE, 3)), *first, pad, *behind, *last])
 
 
 def test_a_layer_that_is_computed_with_the_next_is_told_with_its_nearest():
@@ -315,6 +328,20 @@ def test_several_inputs_and_outputs_keep_their_order():
     wanted = [np.asarray(tensor) for tensor in model(arrays, training=False)]
     for found, array in zip(conversion.reference.run(arrays), wanted, strict=True):
         np.testing.assert_allclose(found, array, atol=1e-6)
+
+
+def test_a_layer_that_cannot_be_traced_says_why_in_one_line_and_logs_the_rest():
+    class Guessing(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            raise ValueError("this layer\nis not for graphs")
+
+    model = keras.Sequential([Guessing(name="guessing")])
+    with pytest.raises(CannotConvert, match=r"Guessing\.call") as caught:
+        convert_source(Request(source=model, example=X))
+    log = Path(str(caught.value).partition("(the whole of it: ")[2].rstrip(")"))
+    assert "\n" not in str(caught.value)
+    assert "is not for graphs" in log.read_text()
+    log.unlink()
 
 
 # Files with layers of the user's own

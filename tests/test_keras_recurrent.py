@@ -149,6 +149,26 @@ def test_files_of_cudnn_layers_give_what_plain_ones_with_their_weights_do(kind: 
     assert relative_error(run(session, [x])[0], np.asarray(model(x))) <= 1e-5
 
 
+def test_a_cell_of_the_authors_own_is_refused_whatever_it_is_called(tmp_path: Path):
+    keras = keras_of("keras")
+    cell = keras.saving.register_keras_serializable("mine")(type("LSTMCell", (keras.layers.LSTMCell,), {}))
+    with pytest.raises(UnsupportedLayer, match="author"):
+        check(Net("mine", lambda L, x: L.RNN(cell(4))(x), TOKENS), "keras", tmp_path)
+
+
+def test_a_plain_lstm_takes_the_weights_of_cudnns(tmp_path: Path):
+    keras = keras_of("tf_keras")
+    cudnn = pytest.importorskip("tf_keras.src.layers.rnn.cudnn_lstm").CuDNNLSTM
+    saved(model_of(Net("net", lambda L, x: cudnn(4, name="r")(x), TOKENS), "tf_keras"), tmp_path / "net.h5")
+    inputs = keras.layers.Input(TOKENS[0])
+    model = keras.Model(inputs, keras.layers.LSTM(4, name="r")(inputs))
+    model.load_weights(tmp_path / "net.h5", by_name=True)
+    (tmp_path / "net.json").write_text(model.to_json())
+    (x,) = pictures(TOKENS)
+    found = run(converted(tmp_path / "net.json", weights=tmp_path / "net.h5"), [x])[0]
+    assert relative_error(found, np.asarray(model(x))) <= 1e-5
+
+
 def keras_1_file(path: Path, kind: str, gates: str, options: dict[str, Any]) -> Path:
     """A file as Keras 1 wrote it: one recurrent layer, with an array for each gate."""
     h5py = pytest.importorskip("h5py")

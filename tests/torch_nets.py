@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+from small_nets import run
 from torch_support import torch
+
+from onnxcam.conversion import Conversion
 
 nn = torch.nn
 
@@ -62,3 +66,14 @@ class ResNet20(nn.Module):
         x = torch.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.linear(x.mean((2, 3)))
+
+
+def check_numbers(made: Conversion, module: torch.nn.Module, x: torch.Tensor) -> None:
+    """The ONNX model, the reference that comes with it and the module give the same."""
+    with torch.no_grad():
+        expected = module.eval()(x)
+    expected = getattr(expected, "logits", expected).numpy()
+    (found, *_) = run(made.model, {made.model.graph.input[0].name: x.numpy()}).values()
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert made.reference is not None
+    np.testing.assert_allclose(made.reference.run([x.numpy()])[0], expected, atol=1e-5)

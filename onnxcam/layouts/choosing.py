@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from onnxcam.graph import Node, Value
 from onnxcam.layouts.forms import Form
-from onnxcam.layouts.reach import Reach
+from onnxcam.layouts.reach import MAXIMA, Reach
 
 # A pool only repeats what lies before it at a lower resolution.
 POOLS = frozenset(("MaxPool", "AveragePool", "LpPool", "Dropout", "Identity", "QuantizeLinear", "DequantizeLinear"))
@@ -52,13 +52,20 @@ def choose(reach: Reach, forms: Mapping[Value, Form]) -> Choice | None:
       of one that closes with a pool, what lies before that.
     - of a net with a class token, the input of the last attention that reads tokens of the picture: of ViT the output
       of the last block's first norm. Queries, keys and values that are projected from it are passed over.
+    - beside another way to the score a maximum over all places is none: only one of them has a gradient there.
     - where several maps go to the score on separate ways, as of two scales, the last map of the last way; what lies
       before they part only if it has the same grid.
     """
+    found = _chosen(reach, forms)
+    if found is None or not any(end.op_type in MAXIMA for end in reach.ends()):
+        return found
+    beside = _chosen(reach.without_maxima(), forms)
+    return found if beside is None or forms[beside.value].grid != forms[found.value].grid else beside
+
+
+def _chosen(reach: Reach, forms: Mapping[Value, Form]) -> Choice | None:
     ends = reach.ends()
-    if not ends:
-        return None
-    last = _last_common(reach, forms, ends[:1]) or _last(reach, forms, ends[0])
+    last = (_last_common(reach, forms, ends[:1]) or _last(reach, forms, ends[0])) if ends else None
     if last is None:
         return None
     common = _last_common(reach, forms, ends)

@@ -11,9 +11,17 @@ from onnxcam.layouts.axes import Axes, is_marked, is_spatial
 from onnxcam.layouts.following import MEASURES, Followed
 from onnxcam.layouts.picking import PICKS, takes_only_beside
 
+MAXIMA = frozenset(("GlobalMaxPool", "ReduceMax", "TopK"))
+
 
 class Reach:
     """What of the followed tensors the score depends on.
+
+    Args:
+        tape: the graph.
+        followed: what its tensors count.
+        score: what is explained.
+        through_maxima: whether places reach it through a maximum over all of them, which one of them alone passes.
 
     Attributes:
         nodes: those that compute the score from the picture, in order.
@@ -21,8 +29,8 @@ class Reach:
         dead: for each tensor that the nodes give the spatial axes of which no place reaches the score.
     """
 
-    def __init__(self, tape: Tape, followed: Followed, score: Value) -> None:
-        self.followed = followed
+    def __init__(self, tape: Tape, followed: Followed, score: Value, *, through_maxima: bool = True) -> None:
+        self.tape, self.followed, self.score, self.through_maxima = tape, followed, score, through_maxima
         self.below = _below(score)
         self.nodes = [
             node
@@ -55,6 +63,10 @@ class Reach:
             and any(not self._is_dead_use(node, index, axis) for axis in self._spatial(value) - self.dead[value])
         ]
 
+    def without_maxima(self) -> Reach:
+        """The same but for maxima over all places."""
+        return Reach(self.tape, self.followed, self.score, through_maxima=False)
+
     def ends(self) -> list[Node]:
         """The nodes in which space comes to its end: of what they give no place can be told any more, nor later."""
         found, later = list[Node](), set[Value]()
@@ -79,6 +91,8 @@ class Reach:
     def _is_dead_use(self, node: Node, index: int, axis: int) -> bool:
         """Whether the places on that axis of an input are lost in the node, or dead in what it gives."""
         outputs = [value for value in node.outputs if value in self.below]
+        if node.op_type in MAXIMA and not self.through_maxima and not any(map(self._spatial, outputs)):
+            return True
         picks = node.op_type in PICKS and index == 0
         if not picks and not any(self.dead.get(value) for value in outputs):
             return False

@@ -12,7 +12,7 @@ from onnxcam.errors import CannotConvert
 from onnxcam.facts import author_facts, note
 from onnxcam_converters.anchors import anchor, rename
 from onnxcam_converters.padding import protect_pads
-from onnxcam_converters.quiet import Remarks, quiet
+from onnxcam_converters.quiet import Remarks, quiet, reason_of
 from onnxcam_converters.tensorflow.frozen import FrozenGraph, lift_constants
 from onnxcam_converters.tensorflow.repairs import average_in_place, cancel_transposes, put_back, spell_out_erfc
 from onnxcam_converters.tensorflow.shapes import fix_reshapes
@@ -75,9 +75,8 @@ def _convert(frozen: FrozenGraph, outputs: list[str], what: str, *, remarks: Rem
             frozen.graph, name="model", input_names=inputs, output_names=outputs, opset=OPSET
         )
     except FAILURES as error:
-        remarks.lines.append(f"{type(error).__name__}: {error}")
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise CannotConvert(what, reason, log=remarks.write("tf2onnx")) from error
+        remarks.keep(error)
+        raise CannotConvert(what, reason_of(error), log=remarks.write("tf2onnx")) from error
     return model
 
 

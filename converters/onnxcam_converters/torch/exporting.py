@@ -105,6 +105,8 @@ def _try(model: ModelProto, run: Run, example: Arrays, *, route: Route) -> None:
         model, trials = opened.proto, trials[:1] if opened.batch_reason else trials
     if route.has_free_size:
         trials.append([_grown(array) for array in samples(example, 1)])
+    if not route.is_dynamo:  # it records one way through the code; other inputs may go another
+        trials.append([-array if array.dtype.kind == "f" else array for array in samples(example, 1)])
     compare(model, run, trials)
 
 

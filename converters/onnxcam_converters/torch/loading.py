@@ -120,14 +120,15 @@ def convert_file(path: Path, request: Request) -> Conversion:
 
 
 def convert_program(source: ExportedProgram | Path) -> Conversion:
-    """An exported program, live or from a file that has been vetted, as ONNX; its pictures have the size of its example.
+    """An exported program, live or from a file that has been vetted, as ONNX; pictures have the size of its example.
 
     Raises:
         UnsafeSource: if it holds pickles of more than weights.
         InvalidSource, CannotConvert: if it cannot be read or exported.
     """
     try:
-        with weights_only():
+        with weights_only(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # PyTorch's, of its own ways
             return export_program(source)
     except pickle.UnpicklingError as error:
         raise UnsafeSource(str(source), "a pickle of more than weights", WAY_OUT) from error

@@ -19,7 +19,7 @@ CONVNEXT_UNCROPPED = 384  # pixels: from this size on ConvNeXt's processor stret
 
 def hf_owner(module: torch.nn.Module, processor: Any) -> Owner:
     """What transformers knows of a model: its config, and the image processor of the checkpoint, where there is one."""
-    config = module.config
+    config: Any = module.config
     vision = getattr(config, "vision_config", config)
     size = pair(getattr(vision, "image_size", None)) or (processor_size(processor) if processor else None)
     channels = getattr(vision, "num_channels", None) or in_channels(module, None) or 3

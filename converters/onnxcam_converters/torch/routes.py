@@ -140,7 +140,9 @@ def input_names(module: torch.nn.Module, count: int) -> list[str]:
 
 
 def positional(module: torch.nn.Module) -> list[str]:
-    """The arguments of `forward` that have a name and a place."""
+    """The arguments of `forward` that have a name and a place; none where they cannot be read, as of a program."""
+    if isinstance(module, torch.jit.ScriptModule):
+        return []
     parameters = inspect.signature(module.forward).parameters.values()
     return [parameter.name for parameter in parameters if parameter.kind in POSITIONAL]
 

@@ -77,8 +77,6 @@ def call_of(layer: Layer, names: Sequence[str], rest: Sequence[Any], named: Mapp
     given = {**dict(zip(names, rest, strict=False)), **named}
     given = {name: value for name, value in given.items() if value is not None and value is not False}
     known = {"attention_mask", "return_attention_scores", "use_causal_mask"}
-    if given.pop("training", False) and layer.option("dropout", default=0.0):
-        raise layer.refuse("it is called with training=True, and drops at random")
     if given.keys() - known:
         raise layer.refuse(f"its argument {min(given.keys() - known)!r} is not covered")
     return Call(layer, given.get("attention_mask"), "return_attention_scores" in given, "use_causal_mask" in given)

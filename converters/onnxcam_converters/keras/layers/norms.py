@@ -1,4 +1,4 @@
-"""Layers that normalise over axes of one picture: by layer, by group, by length; and the scale of ConvNeXt."""
+"""Layers that normalise over axes of one picture: by layer, by group, by length."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def layer_normalization(layer: Layer, x: Tensor) -> Tensor:
         return _normalized_at_the_end(layer, x, given, first=axes[0], epsilon=epsilon)
     value = _standardized(x.value, _positions(x, axes), epsilon)
     if "gamma" in given:
-        value = value * _spread(layer, x, axes, name="gamma", array=given["gamma"])
+        value = value * spread(layer, x, axes, name="gamma", array=given["gamma"])
     if "beta" in given:
-        value = value + _spread(layer, x, axes, name="beta", array=given["beta"])
+        value = value + spread(layer, x, axes, name="beta", array=given["beta"])
     return x.like(value)
 
 
@@ -45,7 +45,7 @@ def _scaled_by_deviation(layer: Layer, x: Tensor, *, axes: list[int], epsilon: f
     at = x.tape.ints(*_positions(x, axes))
     centred = x.value - x.tape.ReduceMean(x.value, at)
     deviation = x.tape.Sqrt(x.tape.ReduceMean(centred * centred, at) + epsilon)
-    return x.like(x.value / deviation * _spread(layer, x, axes, name="gamma", array=gamma))
+    return x.like(x.value / deviation * spread(layer, x, axes, name="gamma", array=gamma))
 
 
 @reads("RMSNormalization")
@@ -57,7 +57,7 @@ def rms_normalization(layer: Layer, x: Tensor) -> Tensor:
     (scale,) = layer.weights("scale")
     squares = x.tape.ReduceMean(x.value * x.value, x.tape.ints(*_positions(x, axes)))
     root = x.tape.Sqrt(squares + float(layer.option("epsilon", default=1e-6)))
-    return x.like(x.value / root * _spread(layer, x, axes, name="scale", array=scale))
+    return x.like(x.value / root * spread(layer, x, axes, name="scale", array=scale))
 
 
 @reads("UnitNormalization")
@@ -93,21 +93,10 @@ def _scaled(layer: Layer, x: Tensor, value: Value, *, axis: int) -> Value:
     names = ["gamma"] * layer.option("scale", default=True) + ["beta"] * layer.option("center", default=True)
     given = dict(zip(names, layer.weights(*names), strict=True))
     if "gamma" in given:
-        value = value * _spread(layer, x, [axis], name="gamma", array=given["gamma"])
+        value = value * spread(layer, x, [axis], name="gamma", array=given["gamma"])
     if "beta" in given:
-        value = value + _spread(layer, x, [axis], name="beta", array=given["beta"])
+        value = value + spread(layer, x, [axis], name="beta", array=given["beta"])
     return value
-
-
-@reads("LayerScale")
-def layer_scale(layer: Layer, x: Tensor) -> Tensor:
-    """Each channel times its own number: a class of keras.applications' ConvNeXt."""
-    channels = layer.option("projection_dim")
-    layer.ignore("init_values")
-    (gamma,) = layer.weights("gamma")
-    if gamma.shape != (channels,) or x.shape[-1] != channels:
-        raise layer.refuse(f"its weight has the shape {gamma.shape}, not the one of ConvNeXt's LayerScale")
-    return x.like(x.value * _spread(layer, x, [x.rank - 1], name="gamma", array=gamma))
 
 
 def _axes(layer: Layer, x: Tensor) -> list[int]:
@@ -126,7 +115,7 @@ def _standardized(value: Value, positions: list[int], epsilon: float) -> Value:
     return centred / tape.Sqrt(tape.ReduceMean(centred * centred, tape.ints(*positions)) + epsilon)
 
 
-def _spread(layer: Layer, x: Tensor, axes: Sequence[int], *, name: str, array: Array) -> Value:
+def spread(layer: Layer, x: Tensor, axes: Sequence[int], *, name: str, array: Array) -> Value:
     """The weight, which has these axes, as a constant that stretches over the tensor's value."""
     shape = [1] * x.rank
     for axis, size in zip(axes, array.shape, strict=True):

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from onnxcam.graph import Value
+from onnxcam_converters.keras.architecture import read_spec
+from onnxcam_converters.keras.building import refuse_foreign
 from onnxcam_converters.keras.layer import Array, Layer
 from onnxcam_converters.keras.layers.cells import GATES, Cell, Run
 from onnxcam_converters.keras.registry import reads
@@ -62,9 +64,12 @@ class Plan:
         self.options.ignore(*ASIDE)
         resets_after = self.kind == "GRU" and (self.is_cudnn or bool(self.options.option("reset_after", default=False)))
         kernel, recurrent, bias = self._joined(arrays)
-        if self.is_cudnn:
+        # Keras loads weights of cuDNN's layers into the plain ones too: they have twice the bias, in one row.
+        if bias.shape == (2 * kernel.shape[1],):
             kernel, recurrent = _from_cudnn(kernel, GATES[self.kind]), _from_cudnn(recurrent, GATES[self.kind])
         biases = bias.reshape(-1, kernel.shape[1])
+        if len(biases) > 1 and self.kind == "GRU" and not resets_after:
+            raise owner.refuse("its weights are those of a GRU with reset_after=True")
         if len(biases) == 1:
             biases = np.concatenate([biases, np.zeros_like(biases)])
         return Cell(self.kind, owner, part + self.part, self.options, kernel, recurrent, biases, resets_after)
@@ -133,6 +138,7 @@ def plans_of(layer: Layer) -> list[Plan]:
 def inside(layer: Layer, entry: Mapping[str, Any]) -> Layer:
     """The options of a layer within the layer; its weights are those of the outer one."""
     kind, config = str(entry["class_name"]), dict(entry["config"])
+    refuse_foreign(read_spec(entry), f"{layer.path}/{kind}")
     return replace(layer, kind=kind, config=config, read=set(), _constants={})
 
 

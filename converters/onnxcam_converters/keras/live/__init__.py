@@ -11,6 +11,7 @@ from onnxcam.errors import CannotConvert, OnnxCamError
 from onnxcam_converters.keras.live.file_route import convert_through_file
 from onnxcam_converters.keras.live.framework import Framework, framework_of
 from onnxcam_converters.keras.live.loading import load
+from onnxcam_converters.keras.live.pixels import note_scaling
 from onnxcam_converters.keras.live.reference import reference_of
 from onnxcam_converters.keras.live.signature import find_inputs
 
@@ -59,4 +60,5 @@ def _convert_by_backend(request: Request, framework: Framework, *, attempts: tup
     inputs = find_inputs(request, framework)
     route: Any = importlib.import_module(ROUTES[framework.backend])
     model = route.convert(request.source, inputs, what)
+    note_scaling(model, request.source, framework, inputs=inputs)
     return Conversion(model, route.NAME, attempts, reference_of(request.source, framework, inputs))

@@ -16,7 +16,7 @@ from onnxcam_converters.anchors import rename
 from onnxcam_converters.keras.live.calls import Calls, recorded
 from onnxcam_converters.keras.live.framework import framework_of
 from onnxcam_converters.keras.live.signature import Input, call, output_names
-from onnxcam_converters.quiet import quiet
+from onnxcam_converters.quiet import quiet, reason_of
 from onnxcam_converters.tensorflow.frozen import FrozenGraph, Tap, freeze, tensors_of_interest
 from onnxcam_converters.tensorflow.functions import input_names
 from onnxcam_converters.tensorflow.to_onnx import to_onnx
@@ -41,13 +41,14 @@ def convert(model: Any, inputs: Sequence[Input], what: str) -> ModelProto:
     """
     trace = _Trace(model, inputs)
     try:
-        with quiet(), _functions_inlined():
+        with quiet() as remarks, _functions_inlined():
             function = trace.function()
             names = dict(zip((tensor.name for tensor in inputs), input_names(function).values(), strict=True))
             frozen = freeze(function, names, trace.outputs(function))
     except FAILURES as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise CannotConvert(what, f"TensorFlow cannot trace it: {reason}") from error
+        remarks.keep(error)
+        why = f"TensorFlow cannot trace it: {reason_of(error)}"
+        raise CannotConvert(what, why, log=remarks.write("keras")) from error
     frozen.taps = {path: Tap(frozen.outputs.pop(path), rank) for path, rank in trace.tapped.items()}
     with quiet():
         frozen.taps |= _inside_functions(frozen, trace.paths)

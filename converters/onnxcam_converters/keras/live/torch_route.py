@@ -19,7 +19,7 @@ from onnxcam_converters.keras.live.framework import framework_of
 from onnxcam_converters.keras.live.reference import flat
 from onnxcam_converters.keras.live.signature import Input, call, output_names
 from onnxcam_converters.padding import protect_pads
-from onnxcam_converters.quiet import quiet
+from onnxcam_converters.quiet import quiet, reason_of
 
 NAME = "Keras on PyTorch, torch.onnx, dynamo"
 OPSET = 18
@@ -38,13 +38,14 @@ def convert(model: Any, inputs: Sequence[Input], what: str) -> ModelProto:
     known = _Names()
     examples = tuple(torch.as_tensor(tensor.example(EXAMPLE_BATCH)) for tensor in inputs)
     try:
-        with quiet(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
+        with quiet() as remarks, contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
             # A model that was never called makes its weights now: while it is traced they would have no values.
             call(model, examples)
             exported = _export(_Exposed(model, known), examples)
     except FAILURES as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise CannotConvert(what, f"PyTorch cannot export it: {reason}") from error
+        remarks.keep(error)
+        why = f"PyTorch cannot export it: {reason_of(error)}"
+        raise CannotConvert(what, why, log=remarks.write("keras")) from error
     ends = [value.name for value in exported.graph.output]
     names = dict(zip(ends, known.outputs, strict=False))
     exposed = ends[len(known.outputs) :]
