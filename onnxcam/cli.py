@@ -106,7 +106,8 @@ def convert(
         keep_outputs=keep_output,
         check=check,
     )
-    graph = api.convert(source, **given, multi_target=multi_target)
+    with console.without_native_noise():
+        graph = api.convert(source, **given, multi_target=multi_target)
     graph.save(output)
     found = graph.metadata
     tell_story(found)

@@ -33,7 +33,8 @@ def layers(
         keep_outputs=None,
         check=True,
     )
-    found = api.layers(Request(source=model, outputs=tuple(keep_output or ()), **said))
+    with console.without_native_noise():
+        found = api.layers(Request(source=model, outputs=tuple(keep_output or ()), **said))
     width = max(len(layer.name) for layer in found)
     for layer in found:
         row = {
@@ -64,7 +65,8 @@ def doctor(as_json: AsJson = False) -> None:
     """Say what is installed, which providers and converters there are, and whether they work."""
     from onnxcam.diagnosis import diagnose
 
-    findings = diagnose()
+    with console.without_native_noise():
+        findings = diagnose()
     for finding in findings:
         console.answer(json.dumps(finding.to_dict()) if as_json else str(finding))
     if any(not finding.is_fine for finding in findings):

@@ -20,7 +20,8 @@ def name_layers(tape: Tape, values: Sequence[Value]) -> dict[Value, str]:
     """
     names = {value: value.name for value in values}
     for known in (aliases(values), facts(tape, values)):
-        for path, tensor in sorted(reversed(known.items()), key=lambda item: -depth(item[0])):
+        last_first = list(known.items())[::-1]
+        for path, tensor in sorted(last_first, key=lambda item: -depth(item[0])):
             names[tape.value(tensor)] = path
     return names
 

@@ -28,7 +28,8 @@ def open_explainer(model: str, build: dict[str, Any], run: dict[str, Any], *, se
         from onnxcam import api
 
         described = {name: run[name] for name in ("preprocess", "labels") if name in run}
-        graph = built(model, build | described, several=several)
+        with console.without_native_noise():
+            graph = built(model, build | described, several=several)
         tell_story(graph.metadata)
         explainer = api.explainer_of(graph, **{name: run[name] for name in run.keys() - described.keys()})
     tell_what_was_assumed(explainer, run.get("preprocess"))
@@ -53,7 +54,7 @@ def tell_what_was_assumed(explainer: Explainer, preprocess: str | None) -> None:
     """Notes on preprocessing that neither the file nor the user has said."""
     spec = explainer.preprocessing
     if explainer.metadata.preprocessing is None and preprocess is None:
-        name = default_preset(spec.dtype, 1 if spec.channels == "GRAY" else 3)
+        name = default_preset(spec.dtype, 1 if spec.channels == "GRAY" else 3, spec.layout)
         console.note(f'no preprocessing is known for this model; taking "{name}" (--preprocess says otherwise)')
     if explainer.input_size is None and spec.size == PRESET_SIZE and '"size"' not in (preprocess or ""):
         height, width = PRESET_SIZE

@@ -96,9 +96,9 @@ def parse(
     """The specification with everything filled in.
 
     A preset's name, a JSON object or its text, in which "preset" names what to start from; None is "torchvision" for
-    colour models, "unit" for grey ones and "raw" for uint8 ones. The keywords are the model's own facts (`channels` how
-    many it takes) and fill what is not given; a grey model takes the averages of a preset's mean and std. A preset that
-    resizes takes `PRESET_SIZE` where the size stays open.
+    colour models, "unit" for grey and for NHWC ones, "raw" for uint8 ones. The keywords are the model's own facts
+    (`channels` how many it takes) and fill what is not given; a grey model takes the averages of a preset's mean and
+    std. A preset that resizes takes `PRESET_SIZE` where the size stays open.
 
     Raises:
         UnknownChoice: for a preset, key or value that does not exist.
@@ -106,7 +106,7 @@ def parse(
     """
     facts = {"size": size, "layout": layout, "dtype": dtype, "channels": {1: "GRAY"}.get(channels or 3)}
     if spec is None:
-        spec = default_preset(dtype, channels)
+        spec = default_preset(dtype, channels, layout)
     entries = from_text(spec) if isinstance(spec, str) else spec
     given = {key: value for key, value in entries.items() if value is not None}
     start = given.pop("preset", "unit")
@@ -118,9 +118,11 @@ def parse(
     return complete(checked({key: frozen(value) for key, value in merged.items()}))
 
 
-def default_preset(dtype: str | None, channels: int | None) -> str:
-    """The preset for a model of which nothing is known but its input."""
-    return "raw" if dtype == "uint8" else "unit" if channels == 1 else "torchvision"
+def default_preset(dtype: str | None, channels: int | None, layout: str | None) -> str:
+    """The preset for a model of which nothing is known but its input; NHWC is the way of Keras and TensorFlow."""
+    if dtype == "uint8":
+        return "raw"
+    return "unit" if channels == 1 or layout == "NHWC" else "torchvision"
 
 
 def from_text(text: str) -> dict[str, Any]:

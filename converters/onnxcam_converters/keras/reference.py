@@ -42,7 +42,7 @@ def _version(package: str) -> str:
 def _load(path: Path, weights: Path | None) -> Any:
     """The live model; the file was understood completely, so nothing in it is code."""
     from onnxcam_converters.keras.live.loading import load
-    from onnxcam_converters.tensorflow.quiet import quiet
+    from onnxcam_converters.quiet import quiet
 
     with quiet():
         return load(path, {}, weights=weights)
