@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from onnxcam import console
 from onnxcam.options import SOURCE, AsJson, InputSize, KeepOutputs, Pretrained, Weights, conversion
+
+if TYPE_CHECKING:
+    from onnxcam.layer import Layer
 
 
 def layers(
@@ -42,12 +45,20 @@ def layers(
             "tensor": layer.tensor,
             "shape": list(layer.shape),
             "layout": layer.layout,
+            "grid": list(layer.grid),
+            "prefix": layer.prefix,
             "default": layer.is_default,
             "reason": layer.reason,
         }
         mark = "*" if layer.is_default else " "
-        text = f"{mark} {layer.name:{width}}  {console.dims(layer.shape):16}  {layer.layout}  {layer.reason}"
+        text = f"{mark} {layer.name:{width}}  {console.dims(layer.shape):16}  {_layout(layer)}  {layer.reason}"
         console.answer(json.dumps(row, ensure_ascii=False) if as_json else text)
+
+
+def _layout(layer: Layer) -> str:
+    """The layout; of tokens with their grid, and how many come before it: "NTC 1+14×14"."""
+    before = f"{layer.prefix}+" if layer.prefix else ""
+    return layer.layout if "T" not in layer.layout else f"{layer.layout} {before}{console.dims(layer.grid)}"
 
 
 def methods(as_json: AsJson = False) -> None:

@@ -59,4 +59,6 @@ def assert_agrees(model: Any, path: Path, inputs: Sequence[Any] | None = None) -
     for ours, theirs in zip(found, map(np.asarray, wanted), strict=True):
         assert ours.shape == theirs.shape
         scale = max(float(np.abs(theirs).max()), 1.0)
-        np.testing.assert_allclose(ours.astype(np.float64) / scale, theirs.astype(np.float64) / scale, atol=TOLERANCE, rtol=0)
+        np.testing.assert_allclose(
+            ours.astype(np.float64) / scale, theirs.astype(np.float64) / scale, atol=TOLERANCE, rtol=0
+        )

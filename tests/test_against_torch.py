@@ -137,11 +137,12 @@ def session_of(model: Any) -> onnxruntime.InferenceSession:
 @pytest.fixture(scope="module", params=NETS, ids=repr)
 def exported(request: pytest.FixtureRequest) -> tuple[Net, Any, Any, Any]:
     """The net, its module, three images, and its ONNX model."""
-    from onnxcam_converters.torch import convert as to_onnx
+
+    from onnxcam.conversion import Request, convert_source
 
     net: Net = request.param
     module, x = build(net, net.seed)
-    return net, module, x, to_onnx(module, x[:1])
+    return net, module, x, convert_source(Request(source=module, example=x[:1])).model
 
 
 def check(exported: tuple[Net, Any, Any, Any], layer: str | None, path: str) -> None:

@@ -219,7 +219,8 @@ def test_layers_lists_the_default_first_with_exactly_its_keys(net: Path, command
     assert [row["default"] for row in rows] == [True] + [False] * (len(rows) - 1)
     assert {row["name"] for row in rows} == {"c1", "r1", "p1", "c2", "r2"}
     assert rows[0] | {"reason": ""} == {
-        "name": "r2", "tensor": "r2", "shape": ["N", 8, 8, 8], "layout": "NCHW", "default": True, "reason": "",
+        "name": "r2", "tensor": "r2", "shape": ["N", 8, 8, 8], "layout": "NCHW",
+        "grid": [8, 8], "prefix": 0, "default": True, "reason": "",
     }  # fmt: skip
 
 

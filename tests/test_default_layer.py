@@ -197,3 +197,17 @@ def test_tokens_laid_out_before_the_batch_are_brought_to_the_same_map():
     many = run(onnxcam.convert(model, layer="act", multi_target=True).model, {"x": x, "target": targets})["heatmap"]
     one = run(onnxcam.convert(model, layer="last").model, {"x": x, "target": targets[:, 1]})["heatmap"]
     np.testing.assert_allclose(many[:, 1], one, atol=1e-5)
+
+
+def test_sizes_taken_from_the_batch_count_the_repeated_images_too():
+    mean = (
+        " count = Shape<start=0, end=1>(x) rest = Constant<value_ints=[8, 13]>() to = Concat<axis=0>(count, rest)"
+        " upright = Transpose<perm=[0,2,1]>(final) same = Reshape(upright, to)"
+        " a2 = Constant<value_ints=[2]>() pooled = ReduceMean<keepdims=0>(same, a2)"
+    )
+    model, x = net(PATCHES + BLOCK + LAST_NORM + mean + HEAD), pictures(3, 3, 12, 16)
+    targets = np.array([[1, 4], [0, 2], [3, 3]])
+    many = run(onnxcam.convert(model, layer="normed", multi_target=True).model, {"x": x, "target": targets})["heatmap"]
+    for column in range(2):
+        one = run(onnxcam.convert(model, layer="normed").model, {"x": x, "target": targets[:, column]})["heatmap"]
+        np.testing.assert_allclose(many[:, column], one, atol=1e-5)

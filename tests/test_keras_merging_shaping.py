@@ -261,7 +261,12 @@ def keras_1_file(path: Any, layers: list[dict[str, Any]], inputs: list[str], out
 
 def entry(kind: str, name: str, inputs: list[str], **config: Any) -> dict[str, Any]:
     nodes = [[[source, 0, 0] for source in inputs]] if inputs else []
-    return {"class_name": kind, "name": name, "inbound_nodes": nodes, "config": {"name": name, "trainable": True, **config}}
+    return {
+        "class_name": kind,
+        "name": name,
+        "inbound_nodes": nodes,
+        "config": {"name": name, "trainable": True, **config},
+    }
 
 
 @pytest.mark.parametrize(

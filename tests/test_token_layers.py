@@ -39,10 +39,6 @@ def torchvision_vit() -> Any:
     return torchvision.models.VisionTransformer(64, 16, 2, 2, 32, 64, num_classes=7)
 
 
-def torchvision_swin() -> Any:
-    return torchvision.models.SwinTransformer([4, 4], 16, [1, 2], [2, 4], [4, 4], num_classes=7)
-
-
 @dataclass(frozen=True)
 class Net:
     """A transformer, the module that gives its default layer, and how that lays out its places."""
@@ -68,7 +64,6 @@ NETS = [
     Net("CaiT", cait, "blocks_token_only.1.norm1", "NTC", (4, 4), 1, targets=(1, 3, 5)),
     Net("Swin", swin, "norm", "NHWC", (8, 8)),
     Net("torchvision's ViT", torchvision_vit, "encoder.layers.encoder_layer_1.ln_1", "NTC", (4, 4), 1),
-    Net("torchvision's Swin", torchvision_swin, "permute", "NCHW", (8, 8)),
 ]
 
 
@@ -102,7 +97,7 @@ def on_grid(net: Net, value: Any) -> Any:
     """(N, C, h, w)."""
     if net.layout == "NTC":
         value = value[:, net.prefix :].reshape(len(value), *net.grid, -1)
-    return value if net.layout == "NCHW" else value.permute(0, 3, 1, 2)
+    return value.permute(0, 3, 1, 2)
 
 
 def scaled(raw: Any) -> Any:

@@ -405,18 +405,20 @@ def test_clean_drops_what_only_constants_go_into():
     assert "table" not in tensors
 
 
-def reread(program: Any) -> Any:
-    """The exported program, saved and loaded."""
+def program_of(*given: Any, **options: Any) -> Any:
+    """The exported program, saved and loaded; PyTorch warns of itself on the way."""
     file = io.BytesIO()
-    torch.export.save(program, file)
-    file.seek(0)
-    return torch.export.load(file)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(torch.export.export(*given, **options), file)
+        file.seek(0)
+        return torch.export.load(file)
 
 
 def test_an_exported_program_keeps_batch_names_and_layers():
     module, x = net()
     batch = torch.export.Dim("batch", min=1)
-    made = export_program(reread(torch.export.export(module, (x,), dynamic_shapes=({0: batch},))))
+    made = export_program(program_of(module, (x,), dynamic_shapes=({0: batch},)))
     seen, found = hooked(module, x), inner(made.model, x)
     assert {"conv", "bn", "act", "pair", "blocks.0", "blocks.1.1", "fc"} <= set(found)
     for path, value in found.items():
@@ -427,7 +429,7 @@ def test_an_exported_program_keeps_batch_names_and_layers():
 
 def test_an_exported_program_of_a_fixed_batch_keeps_it():
     module, x = net()
-    made = export_program(torch.export.export(module, (x,)))
+    made = export_program(program_of(module, (x,)))
     assert made.route == "torch.onnx, dynamo, batch as exported"
     np.testing.assert_allclose(run(made.model, {"x": x.numpy()})["logits"], module(x).detach().numpy(), atol=1e-5)
 
@@ -435,7 +437,7 @@ def test_an_exported_program_of_a_fixed_batch_keeps_it():
 def test_an_exported_program_that_was_given_its_inputs_by_name_takes_them():
     module = Answer(lambda a, b: a + b.sum(1, keepdim=True)).eval()
     x = torch.randn(2, 3)
-    made = export_program(torch.export.export(module, (), {"pixel_values": x}))
+    made = export_program(program_of(module, (), {"pixel_values": x}))
     assert [info.name for info in made.model.graph.input] == ["pixel_values"]
 
 
@@ -445,7 +447,7 @@ def test_a_program_that_takes_other_things_than_tensors_is_refused():
             return x**n
 
     with pytest.raises(CannotConvert, match="other things than tensors"):
-        export_program(torch.export.export(Power(), (torch.randn(2, 3), 2)))
+        export_program(program_of(Power(), (torch.randn(2, 3), 2)))
 
 
 @pytest.mark.parametrize("kind", ["traced", "scripted"])

@@ -9,8 +9,8 @@ from onnxcam.graph import Node, Value
 from onnxcam.layouts.forms import Form
 from onnxcam.layouts.reach import MAXIMA, Reach
 
-# A pool only repeats what lies before it at a lower resolution.
-POOLS = frozenset(("MaxPool", "AveragePool", "LpPool", "Dropout", "Identity", "QuantizeLinear", "DequantizeLinear"))
+# A pool only repeats what lies before it at a lower resolution; others move it, or pass it on.
+POOLS = frozenset("MaxPool AveragePool LpPool Dropout Identity Transpose Cast QuantizeLinear DequantizeLinear".split())
 PRODUCTS = frozenset(("MatMul", "Gemm", "Conv", "Einsum"))
 # What an attention does to its input before places meet: a product with weights, a bias, heads parted from one another.
 PROJECTING = PRODUCTS | frozenset(

@@ -83,7 +83,8 @@ def export_by(
             errors[route.name] = error
             continue
         attempts = tuple(f"{failed}: {reason(error)}" for failed, error in errors.items())
-        return Conversion(model, route.name, attempts, Reference(f"torch {torch.__version__}", run, example))
+        shown = example if route.has_free_batch or not route.batch else samples(example, route.batch)
+        return Conversion(model, route.name, attempts, Reference(f"torch {torch.__version__}", run, shown))
     raise CannotConvert(name, _summary(errors), log=_log(name, errors))
 
 

@@ -12,7 +12,7 @@ from torch.export.unflatten import UnflattenedModule
 from onnxcam.conversion import Conversion
 from onnxcam.errors import CannotConvert, InvalidSource
 from onnxcam_converters.torch.exporting import export_by, export_module
-from onnxcam_converters.torch.routes import FAILURES, PROGRAM_ROUTES, reason
+from onnxcam_converters.torch.routes import FAILURES, PROGRAM_ROUTES, reason, silence
 
 
 def export_program(source: ExportedProgram | str | Path) -> Conversion:
@@ -34,7 +34,8 @@ def export_program(source: ExportedProgram | str | Path) -> Conversion:
     if not all(isinstance(argument, torch.Tensor) for argument in arguments):
         raise CannotConvert(name, "it takes other things than tensors; export it again with a forward of tensors only")
     try:
-        module = torch.export.unflatten(program)
+        with silence():
+            module = torch.export.unflatten(program)
     except FAILURES as error:
         raise CannotConvert(name, f"its modules cannot be told apart: {reason(error)}") from error
     _take_by_place(module, len(positional), list(named))
@@ -49,7 +50,8 @@ def read_program(path: Path) -> ExportedProgram:
         InvalidSource: if there is none that this PyTorch can read.
     """
     try:
-        return torch.export.load(path)
+        with silence():
+            return torch.export.load(path)
     except (*FAILURES, OSError) as error:
         why = f"PyTorch {torch.__version__} cannot read it as an exported program: {reason(error)}"
         raise InvalidSource(str(path), why) from error

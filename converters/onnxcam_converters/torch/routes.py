@@ -97,7 +97,7 @@ def export(module: torch.nn.Module, arguments: Arguments, route: Route, *, names
         FAILURES: whatever its code or the exporter runs into.
     """
     arguments = tuple(of_batch(x, route.batch) for x in arguments)
-    with evaluating(module), _silence(), PlainAttention():
+    with evaluating(module), silence(), PlainAttention():
         if isinstance(module, torch.jit.ScriptModule):
             return _export_script(module, arguments, route, names=names)
         return _export(module, arguments, route, names=names)
@@ -196,7 +196,7 @@ def _by_torchscript(module: torch.nn.Module, arguments: Arguments, route: Route,
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
+def silence() -> Iterator[None]:
     """No warnings and no progress reports of the exporters; no shortcuts for attention that they cannot follow."""
     has_fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

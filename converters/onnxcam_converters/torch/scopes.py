@@ -27,9 +27,9 @@ def ends_of_scopes(graph: ir.Graph, paths: Collection[str]) -> dict[str, ir.Valu
 
 
 def enclosing(name: str, known: Collection[str]) -> Iterator[str]:
-    """The module paths around a node, outermost first; each part of its name is a path, or what follows one."""
+    """The module paths around a node, outermost first: parts of its name are whole paths, or continue the last."""
     path = ""
     for part in name.strip("/").split("/")[:-1]:
-        path = part if part in known and part.startswith(path) else f"{path}.{part}".strip(".")
+        path = part if not path or part.startswith(f"{path}.") else f"{path}.{part}"
         if path in known:
             yield path
