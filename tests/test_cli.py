@@ -26,7 +26,7 @@ from onnxcam.errors import NotRepeatable
 from onnxcam.methods import METHODS
 
 EXPLAIN_KEYS = "image output heatmap target_index label score method layer status ms".split()
-LAYER_KEYS = "name tensor shape layout default reason".split()
+LAYER_KEYS = "name tensor shape layout grid prefix default reason".split()
 
 
 @pytest.fixture
