@@ -145,6 +145,7 @@ def explain(
     layer: Layers = None,
     method: MethodName = None,
     score: Score = None,
+    normalize: Normalize = None,
     preprocess: Preprocess = None,
     labels: Labels = None,
     provider: Providers = None,
@@ -165,7 +166,7 @@ def explain(
     check_drawing(colormap, blend)
     jobs = find_jobs(images, output)
     targets = [target_of(text) for text in target or []] + [-rank for rank in range(1, top_k + 1)]
-    build = asked(layer=layer, method=method, score=score) | conversion(
+    build = asked(layer=layer, method=method, score=score, normalize=normalize) | conversion(
         weights=weights,
         pretrained=pretrained,
         input_size=input_size,

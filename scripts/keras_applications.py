@@ -93,7 +93,8 @@ def compared(model: Any, x: Array, y: Array, activation: Array, layer: str) -> d
     """Relative errors ‖a − b‖/‖b‖: of the output, of the default layer, and of Keras against itself in float64."""
     import keras
 
-    both = keras.Model(model.input, [model.get_layer(layer).output, model.output])
+    (chosen,) = (operation for operation in model.operations if operation.name == layer)
+    both = keras.Model(model.input, [chosen.output, model.output])
     wanted, predicted = (np.asarray(each) for each in both(x, training=False))
     assert np.ptp(predicted) > 1e-3, "the net says the same of everything"
     weights, config = model.get_weights(), model.get_config()
@@ -190,7 +191,7 @@ def main() -> None:
             [sys.executable, __file__, "--one", name], env=environment, capture_output=True, text=True
         )
         if done.returncode:
-            print(f"{name}: {done.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            print(f"{name}: {done.stderr.strip().splitlines()[-1][:300]}", file=sys.stderr)
             continue
         line = row(json.loads(done.stdout.splitlines()[-1]))
         print(line, flush=True)

@@ -46,7 +46,7 @@ mobilenet_v3_large mnasnet1_0 shufflenet_v2_x1_0 squeezenet1_1 efficientnet_b0 e
 convnext_tiny vit_b_16 swin_t swin_v2_t maxvit_t
 """.split()
 # What does not fit in the memory of a small machine, made shallower.
-SMALLER = {"timm:deepseek_vit_412m": {"depth": 4}}
+SMALLER = {"timm:deepseek_vit_412m": {"depth": 4}, "timm:gemma4_vit_167m": {"depth": 2}}
 COLUMNS = ("net", "route", "batch of 1", "batch of 3", "modules", "equal", "default layer", "is right", "seconds")
 
 

@@ -10,7 +10,11 @@ import numpy as np
 from founding import library
 from numpy.typing import NDArray
 
+import onnxcam
+from onnxcam.api import explainer_of
+
 Floats = NDArray[np.float32]
+TOLERANCE = 1e-3  # relative, of a raw map
 
 
 @dataclass(frozen=True)
@@ -108,3 +112,8 @@ def jet(heatmap: Floats) -> NDArray[np.uint8]:
 def relative_error(found: Floats, expected: Floats) -> float:
     """‖found − expected‖ / ‖expected‖."""
     return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+def explainer(source: Any, **options: Any) -> onnxcam.Explainer:
+    """Our explainer of it, which gives the raw map too."""
+    return explainer_of(onnxcam.convert(source, check=False, outputs=["raw_map"], **options))

@@ -46,12 +46,20 @@ def outputs(path: Path, inputs: Sequence[Any]) -> list[Any]:
     return list(session.run(None, dict(zip(names, inputs, strict=True))))
 
 
-def assert_agrees(model: Any, path: Path, inputs: Sequence[Any] | None = None) -> None:
-    """The file gives what the model gives."""
-    given = [pictures(*x.shape[1:], seed=i) for i, x in enumerate(model.inputs)] if inputs is None else list(inputs)
+def save(model: Any, path: Path) -> Path:
+    """The file, without Keras's remarks on its format."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.save(path)
+    return path
+
+
+def assert_agrees(model: Any, path: Path, inputs: Sequence[Any] | None = None) -> None:
+    """The file gives what the model gives."""
+    given = [pictures(*x.shape[1:], seed=i) for i, x in enumerate(model.inputs)] if inputs is None else list(inputs)
+    save(model, path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         wanted = model(given if len(given) > 1 else given[0], training=False)
     wanted = wanted if isinstance(wanted, list | tuple) else [wanted]
     found = outputs(path, given)

@@ -137,7 +137,6 @@ def session_of(model: Any) -> onnxruntime.InferenceSession:
 @pytest.fixture(scope="module", params=NETS, ids=repr)
 def exported(request: pytest.FixtureRequest) -> tuple[Net, Any, Any, Any]:
     """The net, its module, three images, and its ONNX model."""
-
     from onnxcam.conversion import Request, convert_source
 
     net: Net = request.param

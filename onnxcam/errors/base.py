@@ -7,7 +7,13 @@ from difflib import get_close_matches
 
 
 class OnnxCamError(Exception):
-    """An error of the user's making, or of the model's: one line with the remedy, no traceback needed."""
+    """An error of the user's making, or of the model's: one line with the remedy, no traceback needed.
+
+    Attributes:
+        brief: what happened alone, for where it is a step on the way and no remedy is needed.
+    """
+
+    brief: str = ""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -46,6 +46,7 @@ class UnsafeSource(OnnxCamError):
 
     def __init__(self, source: str, what: str, remedy: str) -> None:
         super().__init__(f"{source} holds {what}, which would run its author's code here; nothing was run. {remedy}")
+        self.brief = f"it holds {what}"
 
 
 class UnsupportedLayer(OnnxCamError):
@@ -53,6 +54,7 @@ class UnsupportedLayer(OnnxCamError):
 
     def __init__(self, name: str, kind: str, why: str, remedy: str) -> None:
         super().__init__(f"layer {name!r} ({kind}) is not converted: {why}. {remedy}")
+        self.brief = f"layer {name!r} ({kind}): {why}"
 
 
 class MissingWeights(OnnxCamError):

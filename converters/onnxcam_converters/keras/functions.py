@@ -54,9 +54,12 @@ def perform(layer: Layer, name: str, args: Sequence[Any], kwargs: Mapping[str, A
     found = FUNCTIONS.get(name)
     if found is None:
         raise layer.refuse(f"the function {name.partition('.')[2]!r} is not covered")
+    signature = inspect.signature(found.body)
     given = {found.renamed.get(key, key): value for key, value in kwargs.items()}
+    # An argument that is left at None says nothing.
+    given = {key: value for key, value in given.items() if value is not None or key in signature.parameters}
     try:
-        inspect.signature(found.body).bind(layer, *args, **given)
+        signature.bind(layer, *args, **given)
     except TypeError as error:
         raise layer.refuse(f"{name.partition('.')[2]!r} is called in a way that is not covered ({error})") from error
     return found.body(layer, *args, **given)

@@ -55,16 +55,24 @@ def freeze(function: Any, inputs: Mapping[str, str], outputs: Mapping[str, str])
     settled = settle_variables(function, is_weight)
     if settled is not None:
         graph, weights = settled
+        _forget_places(graph)
         return FrozenGraph(graph, dict(inputs), dict(outputs), weights=weights)
     # Tables, loops over variables: TensorFlow's own way knows them, at the cost of four copies of all weights.
     frozen, graph = convert_variables_to_constants_v2_as_graph(function)
     before, after = (*free_inputs(function), *function.outputs), (*frozen.inputs, *frozen.outputs)
+    _forget_places(graph)
     renamed = {old.name: new.name for old, new in zip(before, after, strict=True)}
     return FrozenGraph(
         graph,
         {name: renamed[tensor] for name, tensor in inputs.items()},
         {name: renamed[tensor] for name, tensor in outputs.items()},
     )
+
+
+def _forget_places(graph: Any) -> None:
+    """Takes out beside which variable a node is to be computed: the variables are gone."""
+    for node in graph.node:
+        node.attr.pop("_class", None)
 
 
 def lift_constants(frozen: FrozenGraph) -> None:

@@ -37,6 +37,9 @@ FAILURES = (
 )
 ANSI = re.compile(r"\x1b\[\d+m")
 SUMMARY = "## Exception summary"
+ASIDES = re.compile(r" (?:Please feel free|\[Caused by|If you meant for|For more information).*")
+FOLDERS = re.compile(r"(?<![:/\w])/(?:[\w.+-]+/)+")
+LONGEST = 300  # characters of a reason
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 Arguments = tuple[torch.Tensor, ...]
 
@@ -148,11 +151,12 @@ def positional(module: torch.nn.Module) -> list[str]:
 
 
 def reason(error: BaseException) -> str:
-    """Why it failed, in one line: the innermost of what the exporter tells."""
+    """Why it failed, in one short line without paths of this machine: the innermost of what the exporter tells."""
     text = ANSI.sub("", str(error)).strip()
     told = text.partition(SUMMARY)[2] or text
     line = next((line.strip() for line in told.splitlines() if line.strip()), type(error).__name__)
-    return re.sub(r"^<class '(?:[\w.]*\.)?(\w+)'>: ", r"\1: ", line).rstrip(".")
+    line = re.sub(r"^<class '(?:[\w.]*\.)?(\w+)'>: ", r"\1: ", FOLDERS.sub("", ASIDES.sub("", line)))
+    return line.rstrip(".") if len(line) <= LONGEST else f"{line[:LONGEST]} …"
 
 
 def _by_dynamo(module: torch.nn.Module, arguments: Arguments, route: Route, *, names: Sequence[str]) -> ir.Model:

@@ -33,7 +33,7 @@ def convert_live(request: Request) -> Conversion:
     try:
         conversion = convert_through_file(request, framework)
     except OnnxCamError as error:
-        return _convert_by_backend(request, framework, attempts=(f"through a file: {error}",))
+        return _convert_by_backend(request, framework, attempts=(f"through a file: {error.brief or error}",))
     inputs = find_inputs(request, framework, wanted=len(conversion.model.graph.input))
     return replace(conversion, reference=reference_of(request.source, framework, inputs))
 

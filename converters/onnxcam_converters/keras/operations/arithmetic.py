@@ -15,7 +15,7 @@ from onnxcam_converters.keras.operands import aligned, as_float, cast, same_type
 from onnxcam_converters.keras.tensor import Tensor
 
 BINARY: dict[str, tuple[str, Callable[[Value, Value], Value]]] = {
-    "Add": ("ops.Add tf.__operators__.add tf.math.add node.Add node.AddV2 node.BiasAdd", lambda a, b: a + b),
+    "Add": ("ops.Add tf.__operators__.add tf.math.add node.Add node.AddV2", lambda a, b: a + b),
     "Sub": ("ops.Subtract tf.math.subtract node.Sub", lambda a, b: a - b),
     "Mul": ("ops.Multiply tf.math.multiply node.Mul", lambda a, b: a * b),
     "Max": ("ops.Maximum tf.math.maximum node.Maximum", lambda a, b: a.tape.Max(a, b)),
@@ -27,7 +27,7 @@ BINARY: dict[str, tuple[str, Callable[[Value, Value], Value]]] = {
     "Equal": ("ops.Equal tf.math.equal node.Equal", lambda a, b: a.equals(b)),
     "NotEqual": ("ops.NotEqual tf.math.not_equal node.NotEqual", lambda a, b: a.tape.Not(a.equals(b))),
 }
-QUOTIENTS = "ops.Divide ops.TrueDivide tf.math.truediv tf.math.divide tf.RealDiv node.RealDiv"
+QUOTIENTS = "ops.Divide ops.TrueDivide tf.math.truediv tf.math.divide node.RealDiv"
 UNARY: dict[str, tuple[str, Callable[[Value], Value]]] = {
     "Abs": ("ops.Absolute ops.Abs tf.math.abs node.Abs", lambda x: x.tape.Abs(x)),
     "Neg": ("ops.Negative tf.math.negative node.Neg", lambda x: -x),
@@ -140,7 +140,7 @@ def add_n_node(layer: Layer, *xs: Any, N: Any = None) -> Tensor:  # noqa: ARG001
     return made
 
 
-@function("tf.nn.bias_add", value="x")
+@function("tf.nn.bias_add node.BiasAdd", value="x")
 def bias_add(layer: Layer, x: Any, bias: Any, data_format: Any = None) -> Tensor:
     """A number for each channel added; channels are last."""
     if data_format not in (None, "NHWC"):

@@ -54,7 +54,7 @@ def without(x: Tensor, places: set[int]) -> Tensor:
     is_moved = x.is_moved and not places & {0, x.rank - 1} and len(shape) > 2
     if not places:
         return x
-    is_straight = not x.is_moved or is_moved or x.rank - 1 in places or len(shape) == 2
+    is_straight = not x.is_moved or is_moved or x.rank - 1 in places or (len(shape) == 2 and 0 not in places)
     value, axes = (x.value, [x.axis(p) for p in places]) if is_straight else (x.plain(), list(places))
     return Tensor(x.tape.Squeeze(value, x.tape.ints(*sorted(axes))), shape, is_moved)
 
