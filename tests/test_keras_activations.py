@@ -11,13 +11,13 @@ from keras_rows import assert_agrees, framework
 from onnxcam.errors import UnsupportedLayer
 
 NAMES = (
-    "celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear log_sigmoid log_softmax "
-    "mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid "
+    "celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear log_sigmoid "
+    "log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid "
     "squareplus swish tanh tanh_shrink hard_swish"
 ).split()
 OLD_NAMES = (
-    "elu exponential gelu hard_sigmoid linear mish relu selu sigmoid softmax softplus softsign swish tanh relu6 leaky_relu "
-    "log_softmax silu"
+    "elu exponential gelu hard_sigmoid linear mish relu selu sigmoid softmax softplus softsign swish tanh relu6 "
+    "leaky_relu log_softmax silu"
 ).split()
 LAYERS: dict[str, Any] = {
     "ReLU": lambda k: k.layers.ReLU(),

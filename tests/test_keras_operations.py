@@ -71,13 +71,15 @@ OPS: dict[str, Any] = {
     "matmul": lambda o, a, b: o.matmul(a, o.transpose(b, (0, 1, 3, 2))),
     "matmul with numbers": lambda o, a, b: o.matmul(a, MATRIX),
     "softmax": lambda o, a, b: o.softmax(a, axis=1) + o.log_softmax(b),
-    "activations": lambda o, a, b: o.relu(a) + o.relu6(b) + o.gelu(a) + o.gelu(b, approximate=False) + o.silu(a) + o.elu(b),
+    "activations": lambda o, a, b: (
+        o.relu(a) + o.relu6(b) + o.gelu(a) + o.gelu(b, approximate=False) + o.silu(a) + o.elu(b)
+    ),
     "more activations": lambda o, a, b: o.leaky_relu(a) + o.sigmoid(b) + o.tanh(a) + o.hard_sigmoid(b) + o.softplus(a),
     "of length one": lambda o, a, b: o.normalize(a, axis=-1),
     "resized": lambda o, a, b: o.image.resize(a, (9, 5)),
     "resized, bicubic": lambda o, a, b: o.image.resize(a, (9, 5), interpolation="bicubic"),
     "best channel": lambda o, a, b: o.cast(o.argmax(a, axis=-1), "float32"),
-}  # fmt: skip
+}
 # The same for TensorFlow's functions.
 TF: dict[str, Any] = {
     "a number added": lambda tf, a, b: a + 3.0,
@@ -94,7 +96,9 @@ TF: dict[str, Any] = {
     "MobileNetV3's sigmoid": lambda tf, a, b: tf.nn.relu6(a + 3.0) * (1.0 / 6.0) * a,
     "mean over the picture": lambda tf, a, b: tf.reduce_mean(a, axis=[1, 2]),
     "mean over the picture, kept": lambda tf, a, b: tf.reduce_mean(a, [1, 2], keepdims=True) * a,
-    "reductions": lambda tf, a, b: tf.reduce_max(a, 1) + tf.reduce_sum(b, 1) + tf.math.reduce_std(a, axis=1) + tf.reduce_min(b, 1),
+    "reductions": lambda tf, a, b: (
+        tf.reduce_max(a, 1) + tf.reduce_sum(b, 1) + tf.math.reduce_std(a, axis=1) + tf.reduce_min(b, 1)
+    ),
     "x[:, 1:]": lambda tf, a, b: a[:, 1:],
     "x[..., 0]": lambda tf, a, b: a[..., 0],
     "x[:, ::2, -1]": lambda tf, a, b: a[:, ::2, -1],
@@ -109,7 +113,9 @@ TF: dict[str, Any] = {
     "reshaped": lambda tf, a, b: tf.reshape(a, (-1, 48, 4)),
     "reshaped by the shape": lambda tf, a, b: tf.reshape(a, (tf.shape(a)[0], -1)),
     "reshaped by all of the shape": lambda tf, a, b: tf.reshape(tf.reshape(a, (tf.shape(a)[0], 48, 4)), tf.shape(b)),
-    "reshaped by computed lengths": lambda tf, a, b: tf.reshape(a, [tf.shape(a)[0], tf.shape(a)[1] * tf.shape(a)[2], 4]),
+    "reshaped by computed lengths": lambda tf, a, b: tf.reshape(
+        a, [tf.shape(a)[0], tf.shape(a)[1] * tf.shape(a)[2], 4]
+    ),
     "transposed": lambda tf, a, b: tf.transpose(a, [0, 3, 1, 2]),
     "padded": lambda tf, a, b: tf.pad(a, [[0, 0], [1, 0], [2, 1], [0, 0]]),
     "padded by reflection": lambda tf, a, b: tf.pad(a, [[0, 0], [1, 0], [2, 1], [0, 0]], mode="REFLECT"),
@@ -117,15 +123,19 @@ TF: dict[str, Any] = {
     "gathered": lambda tf, a, b: tf.gather(a, [2, 0], axis=-1),
     "matmul": lambda tf, a, b: tf.matmul(a, b, transpose_b=True),
     "softmax": lambda tf, a, b: tf.nn.softmax(a, axis=1) + tf.nn.log_softmax(b),
-    "activations": lambda tf, a, b: tf.nn.gelu(a) + tf.nn.swish(b) + tf.nn.leaky_relu(a) + tf.nn.elu(b) + tf.tanh(a) + tf.sigmoid(b),
+    "activations": lambda tf, a, b: (
+        tf.nn.gelu(a) + tf.nn.swish(b) + tf.nn.leaky_relu(a) + tf.nn.elu(b) + tf.tanh(a) + tf.sigmoid(b)
+    ),
     "of length one": lambda tf, a, b: tf.math.l2_normalize(a, axis=-1),
     "batch normalization": lambda tf, a, b: tf.nn.batch_normalization(a, VECTOR, VECTOR**2, VECTOR, VECTOR, 1e-3),
     "resized": lambda tf, a, b: tf.image.resize(a, (9, 5)),
     "resized, nearest": lambda tf, a, b: tf.image.resize(a, (9, 5), method="nearest"),
     "resized to another's size": lambda tf, a, b: tf.image.resize(a[:, ::2, ::2], tf.shape(b)[1:3]) + b,
-    "depth to space and back": lambda tf, a, b: tf.nn.space_to_depth(tf.nn.depth_to_space(a, 2), 2) + tf.nn.depth_to_space(tf.nn.space_to_depth(b, 2), 2),
+    "depth to space and back": lambda tf, a, b: (
+        tf.nn.space_to_depth(tf.nn.depth_to_space(a, 2), 2) + tf.nn.depth_to_space(tf.nn.space_to_depth(b, 2), 2)
+    ),
     "cast": lambda tf, a, b: tf.cast(a > 0.5, tf.float32) + b,
-}  # fmt: skip
+}
 # (op, attributes, constants by the place among its inputs, what it gives)
 NODES: dict[str, Any] = {
     "Mul by a constant": ("Mul", {}, {1: 0.5}, lambda x: x * 0.5),

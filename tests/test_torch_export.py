@@ -376,6 +376,32 @@ def test_a_recording_that_gives_other_numbers_is_refused_and_everything_is_in_a_
     assert all(route.name in text for route in (routes.DYNAMO, routes.SCRIPT, routes.SCRIPT_17))
 
 
+def test_a_failing_recording_prints_nothing(capfd):
+    class Unknown(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return torch.special.bessel_j0(x)
+
+    with pytest.raises(CannotConvert, match="bessel_j0"):
+        export_by([routes.SCRIPT], Unknown(), (torch.randn(2, 3),), names=["x"], name="Unknown")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        (
+            "\x1b[96mno\x1b[0m\n## Exception summary\n\n<class 'torch.UserError'>: Batch is 2.\n more",
+            "UserError: Batch is 2",
+        ),
+        ("Load model from /tmp/onnxcam-ab/trial.onnx failed", "Load model from trial.onnx failed"),
+        ("Unsupported: Unfold. Please feel free to ask https://a.org/b/c", "Unsupported: Unfold"),
+        ("", "RuntimeError"),
+    ],
+)
+def test_reasons_are_one_short_line_without_paths(told, why):
+    assert routes.reason(RuntimeError(told)) == why
+
+
 def test_a_module_that_fails_on_the_example_says_so():
     with pytest.raises(CannotConvert, match=r"fails on the example: .*expected input.* to have 3 channels, but got 4"):
         export_module(Asking(), (torch.randn(1, 4, 9, 9),))

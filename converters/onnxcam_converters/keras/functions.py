@@ -1,4 +1,4 @@
-"""Which functions are understood: of Keras 3 (`keras.ops`), of TensorFlow 2 by their symbols, of TensorFlow 1 by their ops.
+"""Which functions are understood: of Keras 3 (`keras.ops`), of TensorFlow 2 by symbol, of TensorFlow 1 by op.
 
 A function that several of them have is written once, with arguments named as Keras 3 names them.
 """

@@ -17,6 +17,7 @@ TYPES = frozenset(
 )
 # Of NodeDef and of AttrValue, by their numbers.
 OP, ATTRIBUTE = 2, 5
+NUMBERS_OF_LIST = 3
 FIELDS = {2: "s", 3: "i", 4: "f", 5: "b", 6: "type", 7: "shape", 8: "tensor", 1: "list"}
 KINDS = {1: "DT_FLOAT", 2: "DT_DOUBLE", 3: "DT_INT32", 9: "DT_INT64", 10: "DT_BOOL", 19: "DT_HALF"}
 
@@ -82,12 +83,9 @@ def _attribute(message: bytes) -> Any:
         if kind == "type":
             return KINDS.get(content, content)
         if kind == "list":
-            return [n for i, part in _fields(content) if i == FIELDS_OF_LIST for n in _numbers(part)]
+            return [n for i, part in _fields(content) if i == NUMBERS_OF_LIST for n in _numbers(part)]
         return content
     return None
-
-
-FIELDS_OF_LIST = 3
 
 
 def _numbers(part: Any) -> list[int]:
@@ -104,6 +102,7 @@ def _numbers(part: Any) -> list[int]:
 def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
     """The fields of a message: (number, content)."""
     at = 0
+    content: Any
     while at < len(message):
         key, at = _varint(message, at)
         match key & 7:

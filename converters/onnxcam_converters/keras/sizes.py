@@ -8,6 +8,7 @@ from typing import Any
 from onnxcam.graph import Dim, Node, Value
 
 Dims = list[Dim]
+SLICE = ("start", "end", "step")  # of one axis
 
 
 def dims_of(value: Value) -> Dims | None:
@@ -37,13 +38,15 @@ def _gather(node: Node) -> Dims | None:
 
 
 def _slice(node: Node) -> Dims | None:
-    dims, bounds = dims_of(node.x), [dims_of(value) for value in node.inputs[1:3] if value]
-    steps = node.optional(4)
-    step = dims_of(steps) if steps is not None else [1]
-    if dims is None or step is None or None in bounds:
+    dims, starts, ends = (dims_of(value) for value in node.inputs[:3] if value)
+    steps = dims_of(node.input(4)) if node.optional(4) is not None else [1]
+    if dims is None or starts is None or ends is None or steps is None:
         return None
-    (start,), (end,) = (bound or [None] for bound in bounds)
-    return dims[slice(start, end, step[0])]  # type: ignore[misc]
+    bounds = [*starts, *ends, *steps]
+    if len(bounds) != len(SLICE):
+        return None
+    start, end, step = (n if isinstance(n, int) else None for n in bounds)
+    return dims[slice(start, end, step)]
 
 
 def _concat(node: Node) -> Dims | None:

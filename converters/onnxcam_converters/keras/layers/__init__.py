@@ -1,7 +1,45 @@
 """The rules for Keras's layers, by family; importing them enters them."""
 
-import importlib
-import pkgutil
+from onnxcam_converters.keras.layers import (
+    activations,
+    applications,
+    attention,
+    augmentation,
+    convlstm,
+    convolution,
+    dense,
+    dot_attention,
+    embedding,
+    merging,
+    normalization,
+    norms,
+    operations,
+    passing,
+    pictures,
+    pooling,
+    recurrent,
+    shaping,
+    wrappers,
+)
 
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+__all__ = [
+    "activations",
+    "applications",
+    "attention",
+    "augmentation",
+    "convlstm",
+    "convolution",
+    "dense",
+    "dot_attention",
+    "embedding",
+    "merging",
+    "normalization",
+    "norms",
+    "operations",
+    "passing",
+    "pictures",
+    "pooling",
+    "recurrent",
+    "shaping",
+    "wrappers",
+]

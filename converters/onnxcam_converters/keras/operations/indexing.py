@@ -51,21 +51,19 @@ def _part(layer: Layer, part: Any) -> Any:
 
 def _cut(layer: Layer, x: Tensor, parts: list[Any]) -> Tensor:
     """The ranges, and ranges of one in the place of numbers."""
-    shape, starts, ends, axes, steps = list(x.shape), [], [], [], []
+    shape, rows = list(x.shape), []
     for axis, part in enumerate(parts):
         if part == slice(None):
             continue
         if axis == 0 and not isinstance(x.shape[0], int):
             raise layer.refuse("it takes pictures out of the batch")
         span = part if isinstance(part, slice) else slice(part, part + 1 or None)
-        start, end, step = _bounds(span)
         shape[axis] = 1 if isinstance(part, int) else _length(shape[axis], span)
-        for numbers, number in ((starts, start), (ends, end), (axes, x.axis(axis)), (steps, step)):
-            numbers.append(number)
-    if not axes:
+        start, end, step = _bounds(span)
+        rows.append((start, end, x.axis(axis), step))
+    if not rows:
         return x
-    op = x.tape
-    return x.like(op.Slice(x.value, op.ints(*starts), op.ints(*ends), op.ints(*axes), op.ints(*steps)), tuple(shape))
+    return x.like(x.tape.Slice(x.value, *(x.tape.ints(*column) for column in zip(*rows, strict=True))), tuple(shape))
 
 
 def _bounds(span: slice) -> tuple[int, int, int]:
