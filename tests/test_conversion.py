@@ -162,6 +162,13 @@ def test_without_a_reference_the_graph_is_compared_with_itself():
     assert check(Conversion(doubling())).against == "itself, unoptimised"
 
 
+def test_a_framework_that_refuses_its_own_file_is_no_reference():
+    def run(inputs):
+        raise errors.CannotConvert("net.h5", "this Keras cannot load it")
+
+    assert check(Conversion(doubling(), reference=Reference("keras", run))).against == "itself, unoptimised"
+
+
 def test_outputs_of_other_shapes_are_refused():
     with pytest.raises(errors.InvalidModelFile, match=r"\(4, 2\).* instead of .*\(4, 1\)"):
         check(Conversion(doubling(), reference=Reference("numpy", lambda inputs: [inputs[0][:, :1]])))

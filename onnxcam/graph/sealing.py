@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import onnx.checker
-import onnx.shape_inference
 from onnx import ModelProto
 
+from onnxcam.graph.copying import without
 from onnxcam.graph.files import external_tensors
+from onnxcam.graph.shapes import is_small, tensor_type
 
 
 def write_metadata(model: ModelProto, key: str, text: str) -> None:
@@ -18,9 +19,23 @@ def write_metadata(model: ModelProto, key: str, text: str) -> None:
 
 
 def check(model: ModelProto) -> None:
-    """ONNX's full checker, strict shape inference included; models over 2 GB are checked when they are written."""
-    if not is_large(model):
-        onnx.checker.check_model(model, full_check=True)
+    """ONNX's full checker, strict shape inference included.
+
+    Large constants are checked as inputs of their type: the checker would copy all weights twice.
+    """
+    onnx.checker.check_model(_without_weights(model), full_check=True)
+
+
+def _without_weights(model: ModelProto) -> ModelProto:
+    bare = without(model, "graph")
+    bare.graph.CopyFrom(without(model.graph, "initializer"))
+    given = {info.name for info in model.graph.input}
+    for tensor in model.graph.initializer:
+        if is_small(tensor):
+            bare.graph.initializer.append(tensor)
+        elif tensor.name not in given:
+            bare.graph.input.add(name=tensor.name, type=tensor_type(tensor))
+    return bare
 
 
 def is_large(model: ModelProto) -> bool:

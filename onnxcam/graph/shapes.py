@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 
 import onnx
 import onnx.defs
@@ -33,6 +34,11 @@ def skeleton(model: ModelProto) -> ModelProto:
     return bare
 
 
+def is_small(tensor: TensorProto) -> bool:
+    """Whether a constant may hold a shape, so that inference wants its elements."""
+    return int(prod(tensor.dims)) <= SMALL_BYTES
+
+
 def without_data(tensor: TensorProto) -> TensorProto:
     """The tensor itself when it is small, else one of its name, type and shape that is empty."""
     if len(tensor.raw_data) <= SMALL_BYTES and tensor.ByteSize() <= 2 * SMALL_BYTES:
@@ -53,6 +59,6 @@ def infer_outputs(
         return {}
     schema = onnx.defs.get_schema(node.op_type, OPSET)
     known = {name: types[name] for name in node.input if name in types}
-    data = {name: constants[name] for name in node.input if name in constants}
+    data = {name: constants[name] for name in node.input if name in constants and is_small(constants[name])}
     opset = onnx.helper.make_opsetid(node.domain, OPSET)
     return onnx.shape_inference.infer_node_outputs(schema, node, known, data, opset_imports=[opset])

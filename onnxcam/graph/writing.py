@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 import onnx.numpy_helper
-from onnx import GraphProto, ModelProto, TensorProto
+from onnx import ModelProto, TensorProto
 
 from onnxcam.errors import CannotWriteFile
 from onnxcam.files import whole
+from onnxcam.graph.copying import without
 from onnxcam.graph.files import MEMORY_BYTES, Piece, external_tensors, keep_outside, tensor_bytes
 from onnxcam.graph.walk import all_tensors
 
 ALIGN_BYTES = 4096  # ONNX Runtime maps tensors into memory that start on a page
 SMALL_BYTES = 1024  # stay in the model file: shapes and scales
 BLOCK_BYTES = 1 << 20
-
-Proto = TypeVar("Proto", ModelProto, GraphProto)
 
 
 def write(model: ModelProto, path: str | Path, *, limit: int = MEMORY_BYTES) -> None:
@@ -82,8 +81,8 @@ def _blocks(tensor: TensorProto) -> Iterator[bytes]:
 
 def _shell(model: ModelProto, move: Callable[[TensorProto], TensorProto]) -> ModelProto:
     """The model with its large tensors moved out; the given one keeps its own."""
-    shell = _without(model, "graph")
-    shell.graph.CopyFrom(_without(model.graph, "initializer"))
+    shell = without(model, "graph")
+    shell.graph.CopyFrom(without(model.graph, "initializer"))
     for tensor in model.graph.initializer:
         is_inside = tensor.data_location != TensorProto.EXTERNAL and tensor_bytes(tensor) <= SMALL_BYTES
         shell.graph.initializer.append(tensor if is_inside or tensor.data_type == TensorProto.STRING else move(tensor))
@@ -91,18 +90,3 @@ def _shell(model: ModelProto, move: Callable[[TensorProto], TensorProto]) -> Mod
         if tensor.data_location == TensorProto.EXTERNAL and Path(tensor.external_data[0].value).is_absolute():
             tensor.CopyFrom(move(tensor))
     return shell
-
-
-def _without(proto: Proto, skipped: str) -> Proto:
-    """A copy without one field."""
-    copy = type(proto)()
-    for field, value in proto.ListFields():
-        if field.name == skipped:
-            continue
-        if hasattr(value, "extend"):
-            getattr(copy, field.name).extend(value)
-        elif hasattr(value, "CopyFrom"):
-            getattr(copy, field.name).CopyFrom(value)
-        else:
-            setattr(copy, field.name, value)
-    return copy
