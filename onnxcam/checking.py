@@ -50,7 +50,7 @@ def check(conversion: Conversion) -> Check:
         write(conversion.model, path, limit=INLINE_BYTES)
         session = _session(path)
         given = reference.example if reference else None
-        inputs = random_inputs(session, author_facts(conversion.model)) if given is None else [*map(shuffled, given)]
+        inputs = random_inputs(session, author_facts(conversion.model)) if given is None else shuffled(session, given)
         found = _run(session, inputs)
         del session
         against, expected = _expected(reference, path, inputs)
@@ -120,13 +120,22 @@ def random_inputs(session: Any, facts: Mapping[str, Any]) -> Arrays:
     return [_random(entry, facts.get("preprocessing"), rng) for entry in session.get_inputs()]
 
 
-def shuffled(example: NDArray[Any]) -> NDArray[Any]:
-    """Noise of the example's shape, mean and deviation; whole numbers and truths stay as they are."""
-    if example.dtype.kind != "f":
-        return example
+def shuffled(session: Any, example: Arrays) -> Arrays:
+    """Noise of the example's shape, mean and deviation, `SAMPLES` of it where the batch is free.
+
+    Whole numbers and truths stay as they are, and then so does the batch.
+    """
+    is_free = all(x.dtype.kind == "f" and x.ndim for x in example) and all(
+        not isinstance(entry.shape[0], int) for entry in session.get_inputs()
+    )
+    rng = np.random.default_rng(0)
+    return [_noise(x, SAMPLES if is_free else None, rng) if x.dtype.kind == "f" else x for x in example]
+
+
+def _noise(example: NDArray[Any], batch: int | None, rng: np.random.Generator) -> NDArray[Any]:
     spread = float(example.std()) or 1.0
-    noise = np.random.default_rng(0).standard_normal(example.shape) * spread + float(example.mean())
-    return np.asarray(noise, example.dtype)
+    noise = rng.standard_normal((batch, *example.shape[1:]) if batch else example.shape) * spread
+    return np.asarray(noise + float(example.mean()), example.dtype)
 
 
 def _random(entry: Any, spec: Mapping[str, Any] | str | None, rng: np.random.Generator) -> NDArray[Any]:

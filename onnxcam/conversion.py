@@ -36,6 +36,8 @@ EXTRAS = {
     ".pt2": "torch",
     ".pth": "torch",
     ".th": "torch",
+    ".safetensors": "torch",
+    ".ckpt": "torch",
     "keras": "keras",
     "tf_keras": "keras",
     "tensorflow": "keras",

@@ -14,7 +14,7 @@ Array = NDArray[Any]
 NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)
 SMALL = 1e-3  # scales of residual branches below it are raised, lest the branch be lost in rounding
 POOLS = ("adaptive_avg_pool2d", "avg_pool2d", "mean", "sum", "amax", "flatten")
-FIRST_NORM = re.compile(r"(.*\.)?(norm1|ln_1|norm_1|norm1_\w|attn_norm)")
+FIRST_NORM = re.compile(r"(.*\.)?(norm1|ln_1|norm_1|norm1_\w|attn_norm|norm_out)")
 # Nets whose score reads a class token, where timm does not say so.
 CLASS_TOKEN = frozenset("cait coat convit crossvit levit_cls tnt volo xcit vit_b_16".split())
 # Where neither the pool nor the first norm of the last block is the last map: what is, and why.

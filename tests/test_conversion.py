@@ -153,8 +153,8 @@ def test_an_example_gives_the_shapes_and_not_the_numbers():
         seen.append(inputs[0])
         return [inputs[0] * 2]
 
-    check(Conversion(doubling(), reference=Reference("numpy", run, [np.zeros((7, 2), np.float32)])))
-    assert seen[0].shape == (7, 2)
+    check(Conversion(doubling(), reference=Reference("numpy", run, [np.zeros((1, 2), np.float32)])))
+    assert seen[0].shape == (4, 2)
     assert seen[0].any()
 
 
