@@ -18,7 +18,13 @@ FIRST_NORM = re.compile(r"(.*\.)?(norm1|ln_1|norm_1|norm1_\w|attn_norm|norm_out)
 # Nets whose score reads a class token, where timm does not say so.
 CLASS_TOKEN = frozenset("cait coat convit crossvit levit_cls tnt volo xcit vit_b_16".split())
 # Where neither the pool nor the first norm of the last block is the last map: what is, and why.
-KNOWN = {"coat_tiny": ("parallel_blocks.5.norm14", "of the last of three scales, each of which has a class token")}
+KNOWN = {
+    "coat_tiny": ("parallel_blocks.5.norm14", "of the last of three scales, each of which has a class token"),
+    "vgg11": (
+        "features.19",
+        "in front of the last pool, behind which a convolution or a dense layer takes the whole map",
+    ),
+}
 # Nets whose activations grow with depth: calibrated, they magnify rounding until nothing can be compared.
 UNCALIBRATED = frozenset(("convmixer_768_32",))
 
