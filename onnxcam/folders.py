@@ -138,11 +138,7 @@ def write_record(
     if style.save_heatmap:
         _save_array(heatmap, explanation.heatmap)
     if style.channels:
-        shown = style.drawing()
-        gallery = explanation.gallery(
-            style.channels, **{key: shown[key] for key in ("alpha", "colormap") if key in shown}
-        )
-        gallery.save(stem.with_name(f"{stem.name}.channels{OVERLAY}"))
+        _save_gallery(stem, explanation, style)
     return Record(
         image=str(image),
         output=str(output),
@@ -177,3 +173,9 @@ def _save_array(path: Path, array: np.ndarray[Any, Any]) -> None:
     buffer = io.BytesIO()
     np.save(buffer, array.astype(np.float32))
     write_whole(path, buffer.getvalue())
+
+
+def _save_gallery(stem: Path, explanation: Explanation, style: Style) -> None:
+    """Writes STEM.channels.cam.png."""
+    shown = {key: value for key, value in style.drawing().items() if key in ("alpha", "colormap")}
+    explanation.gallery(style.channels, **shown).save(stem.with_name(f"{stem.name}.channels{OVERLAY}"))
