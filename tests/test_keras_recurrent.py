@@ -215,5 +215,11 @@ def test_an_activation_without_an_op_needs_a_fixed_length(tmp_path: Path):
 
 def test_a_masked_sequence_is_refused(tmp_path: Path):
     net = Net("masked", lambda L, x: L.LSTM(4)(L.Masking()(x)), TOKENS)
-    with pytest.raises(UnsupportedLayer, match="not_equal"):
+    with pytest.raises(UnsupportedLayer, match=r"Masking.*masks are not covered"):
         check(net, "keras", tmp_path)
+
+
+def test_dropout_that_stays_at_inference_is_refused(tmp_path: Path):
+    net = Net("always dropping", lambda L, x: L.LSTM(4, dropout=0.5)(x, training=True), TOKENS)
+    with pytest.raises(UnsupportedLayer, match="training=True, so that its results are random"):
+        check(net, "tf_keras", tmp_path)

@@ -23,6 +23,7 @@ from onnxcam_converters.keras.tensor import Tensor
 
 # Layers that are random where a file calls them with training=True, and that then stay so in Keras 1 and 2.
 RANDOM = ("Dropout", "Spatial", "Gaussian", "Alpha", "Random", "BatchNormalization")
+DROPPING = ("dropout", "recurrent_dropout")
 CUSTOM = (
     "Convert the live model instead: onnxcam.convert(keras.models.load_model(FILE, custom_objects=...)), "
     "which needs Keras and the class."
@@ -158,7 +159,8 @@ def refuse_foreign(spec: Spec, path: str) -> None:
 
 def inference_arguments(layer: Layer, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments that count at inference: those that are None say nothing, nor does `training` in Keras 3."""
-    if kwargs.get("training") and layer.keras < (3,) and layer.kind.startswith(RANDOM):
+    drops = layer.kind.startswith(RANDOM) or any(layer.config.get(name) for name in DROPPING)
+    if kwargs.get("training") and layer.keras < (3,) and drops:
         raise layer.refuse("it is called with training=True, so that its results are random")
     return {name: value for name, value in kwargs.items() if name != "training" and value is not None}
 

@@ -35,7 +35,7 @@ def clean(model: ir.Model, names: Sequence[str], given: Mapping[str, ir.Value]) 
     forget_origin(graph)
     tensors = {value: value.name for value in survivors.values() if is_there(value)}
     named = {value: tensors.get(survivor) for value, survivor in survivors.items()} | ends
-    return ir.to_proto(model), {path: name for path, value in given.items() if (name := named.get(value))}
+    return ir.to_proto(model), {path: tensor for path, value in given.items() if (tensor := named.get(value))}
 
 
 def optimize(model: ir.Model, inner: Sequence[ir.Value]) -> list[ir.Value]:
@@ -117,7 +117,7 @@ def rename(graph: ir.Graph, layers: Mapping[str, ir.Value]) -> None:
     taken = {value.name for value in all_values(graph)}
     for value in all_values(graph):
         if value not in fixed and value.name in layers:  # the exporter's name for something else
-            value.name = fresh(value.name, taken)
+            value.name = fresh(str(value.name), taken)
     taken = {value.name for value in all_values(graph)}
     for path, value in sorted(layers.items(), key=lambda entry: (entry[0].count("."), len(entry[0]))):
         if value not in fixed and path not in taken:

@@ -58,7 +58,7 @@ def _row(array: NDArray[Any], n: int) -> NDArray[Any]:
     """Not noise: what a net makes of inputs unlike its own may be chaotic, and rounding decides it."""
     row, repetition = array[n % len(array)], n // len(array)
     axes = [axis for axis, bit in ((-1, 1), (-2, 2)) if repetition & bit and row.ndim > 1 and array.dtype.kind == "f"]
-    return np.flip(row, axes) if axes else row
+    return np.flip(row, tuple(axes)) if axes else row
 
 
 def _session(path: Path) -> Any:
