@@ -167,7 +167,7 @@ def _run(kind: str | None, what: str, request: Request) -> Conversion:
     try:
         convert = known[kind].load()
     except ImportError as error:
-        raise NoConverter(what, EXTRAS.get(kind), sorted(known)) from error
+        raise NoConverter(what, EXTRAS.get(kind), sorted(known), missing=str(error)) from error
     if kind.startswith(".") and not Path(request.source).exists():
         raise MissingModelFile(str(request.source))
     made = convert(request)

@@ -118,6 +118,15 @@ def test_a_factory_that_cannot_be_called_is_said(registered, text: str, words: s
         conversion.convert_source(Request(source=text))
 
 
+def test_a_converter_whose_framework_is_missing_says_which_and_how_to_get_it(monkeypatch: pytest.MonkeyPatch):
+    entry = Entry("timm", lambda request: None)
+    entry.load = lambda: __import__("no_such_framework")
+    monkeypatch.setattr(conversion, "converters", lambda: {"timm": entry})
+    words = r"timm:resnet18 cannot be read.*No module named 'no_such_framework'\. pip install \"onnxcam\[torch\]\""
+    with pytest.raises(errors.NoConverter, match=words):
+        conversion.convert_source(Request(source="timm:resnet18"))
+
+
 def test_onnx_needs_no_converter():
     assert all(conversion.is_onnx(source) for source in ("a.onnx", Path("b.onnx"), b"", doubling(), "no-suffix"))
     assert not any(conversion.is_onnx(source) for source in ("a.h5", "timm:resnet18", "mypkg.nets:build", object()))

@@ -19,12 +19,17 @@ class CannotConvert(OnnxCamError):
 
 
 class NoConverter(OnnxCamError):
-    """Nothing installed reads models of this kind."""
+    """Nothing installed reads models of this kind, or what does lacks a package."""
 
-    def __init__(self, what: str, framework: str | None, installed: list[str]) -> None:
+    def __init__(self, what: str, framework: str | None, installed: list[str], *, missing: str = "") -> None:
         remedy = f'pip install "onnxcam[{framework}]", or export' if framework else "Export"
         have = ", ".join(installed) or "none"
-        super().__init__(f"No converter reads {what} (installed: {have}). {remedy} the model to ONNX yourself.")
+        why = (
+            f"{what} cannot be read, its converter does not start: {missing}."
+            if missing
+            else f"No converter reads {what} (installed: {have})."
+        )
+        super().__init__(f"{why} {remedy} the model to ONNX yourself.")
 
 
 class InvalidSource(OnnxCamError):
