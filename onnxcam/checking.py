@@ -22,6 +22,7 @@ from onnxcam.providers import ERRORS_ONLY, brief, failures, load_runtime
 SAMPLES = 4
 SIZE = 64  # pixels: height and width of the random pictures where the model leaves them free
 LIMIT = 1e-2  # relative error at which the model is refused
+ROUNDING = 1e-6
 ITSELF = "itself, unoptimised"
 INLINE_BYTES = 1 << 26  # heavier weights go to a side file, which ONNX Runtime maps instead of copying
 DTYPES = {
@@ -99,7 +100,13 @@ def compare(against: str, found: Arrays, expected: Arrays) -> Check:
     tables = [(a, b) for a, b in zip(found, expected, strict=True) if a.ndim == 2 and a.shape[1] > 1]
     same = [a.argmax(1) == b.argmax(1) for a, b in tables]
     agreement = float(np.mean(np.concatenate(same))) if same else 1.0
-    return Check(against, max(errors, default=0.0), agreement, len(found[0]) if found and found[0].ndim else 1)
+    samples = len(found[0]) if found and found[0].ndim else 1
+    return Check(against, max(errors, default=0.0), agreement, samples, all(map(is_saturated, expected)))
+
+
+def is_saturated(output: NDArray[Any]) -> bool:
+    """Whether every number is 0 or 1 to within the rounding of float32, as behind a softmax that is too sure."""
+    return bool(np.all(np.minimum(np.abs(output), np.abs(output - 1.0)) < ROUNDING))
 
 
 def distance(found: NDArray[Any], expected: NDArray[Any]) -> float:

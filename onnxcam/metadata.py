@@ -35,7 +35,7 @@ class Metadata:
         batch: why the batch is fixed at 1, if it is.
         source: file name and SHA-256 of the model explained.
         conversion: how it became ONNX: "route", "attempts" that failed, "check" (against, relative_error, agreement,
-            samples).
+            samples, saturated).
         notes: what a user should know of the model: what is inside it already, what was left out.
     """
 

@@ -189,6 +189,13 @@ def test_disagreement_on_the_best_class_is_counted():
     assert compare("x", [a], [a]).agreement == 1
 
 
+def test_saturated_outputs_are_said_to_hide_differences():
+    sure, unsure = np.array([[0.0, 1.0], [1e-9, 1.0]], np.float32), np.array([[0.1, 0.9]], np.float32)
+    assert compare("x", [sure], [sure]).saturated
+    assert "small differences would not show" in str(compare("x", [sure], [sure]))
+    assert not compare("x", [unsure], [unsure]).saturated
+
+
 def test_the_random_pictures_have_the_range_of_prepared_pixels():
     session = _Session([("tensor(float)", ["N", 3, 8, 8]), ("tensor(int64)", [1]), ("tensor(uint8)", ["N", 8, 8, 3])])
     pixels, number, bytes_ = random_inputs(session, {"preprocessing": {"preset": "raw"}})

@@ -151,6 +151,7 @@ def test_the_code_for_tensorflow_runs(tensorflow_files: Path, monkeypatch: pytes
 def test_the_commands_for_pytorch_run(torch_files: Path, command: Command, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(torch_files)
     run_commands("from-pytorch.md", command)
+    assert cv2.imread("out/photo.cam.png").shape[:2] == (300, 300)
 
 
 def test_the_code_for_pytorch_runs(torch_files: Path, monkeypatch: pytest.MonkeyPatch):
