@@ -19,6 +19,11 @@ from onnxcam.autodiff import resizing as resizing
 from onnxcam.autodiff import shaping as shaping
 from onnxcam.autodiff import slicing as slicing
 from onnxcam.autodiff import softmax as softmax
-from onnxcam.autodiff.core import FLAT, RULES, Rule, differentiate, no_gradient, vjp, vjp_of_outputs
-
-__all__ = ["FLAT", "RULES", "Rule", "differentiate", "no_gradient", "vjp", "vjp_of_outputs"]
+from onnxcam.autodiff.core import FLAT as FLAT
+from onnxcam.autodiff.core import RULES as RULES
+from onnxcam.autodiff.core import Rule as Rule
+from onnxcam.autodiff.core import differentiate as differentiate
+from onnxcam.autodiff.core import no_gradient as no_gradient
+from onnxcam.autodiff.core import vjp as vjp
+from onnxcam.autodiff.core import vjp_by_equivalent as vjp_by_equivalent
+from onnxcam.autodiff.core import vjp_of_outputs as vjp_of_outputs

@@ -16,8 +16,9 @@ from onnxcam.autodiff.broadcasting import sum_to_shape
 from onnxcam.errors import NoGradientForm, NoGradientRule
 from onnxcam.graph import Node, Tape, Value
 
-Contributions: TypeAlias = Value | Sequence[Value | None] | None
+Contributions: TypeAlias = Value | Sequence[Value | None] | Mapping[Value, Value] | None
 RuleFunction: TypeAlias = Callable[[Any, Node], Contributions]
+EquivalentFunction: TypeAlias = Callable[[Node], Sequence[Value | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class Rule:
 
     Attributes:
         function: from (cotangent of the first output, node) to the contribution to the first input, or to a
-            sequence of contributions to the first inputs, each in its input's shape before or after broadcasting.
+            sequence of contributions to the first inputs, each in its input's shape before or after broadcasting; or to
+            a mapping from values to contributions, for nodes whose bodies read tensors that are no inputs of theirs.
         takes_all: the function is given a tuple with the cotangents of all outputs, None where there is none.
     """
 
@@ -54,6 +56,34 @@ def vjp(*op_types: str) -> Callable[[RuleFunction], RuleFunction]:
 def vjp_of_outputs(*op_types: str) -> Callable[[RuleFunction], RuleFunction]:
     """A decorator: likewise for ops with several outputs; it is given a tuple of cotangents, None where absent."""
     return lambda function: _register(op_types, Rule(function, takes_all=True))
+
+
+def vjp_by_equivalent(*op_types: str) -> Callable[[EquivalentFunction], EquivalentFunction]:
+    """A decorator: the function writes what these ops do in other ops, and gives the node's outputs from them.
+
+    The walk then goes through those. What they compute again of the forward pass is paid for, so this is for ops that
+    are rare, or whose gradient needs their inner states anyway.
+    """
+
+    def register(function: EquivalentFunction) -> EquivalentFunction:
+        def rule(gathered: Sequence[Value | None], node: Node) -> Mapping[Value, Value]:
+            return through_equivalent(function(node), gathered, node)
+
+        _register(op_types, Rule(rule, takes_all=True))
+        return function
+
+    return register
+
+
+def through_equivalent(
+    outputs: Sequence[Value | None], gathered: Sequence[Value | None], node: Node
+) -> Mapping[Value, Value]:
+    """What the node's cotangents contribute to its inputs, by way of other values that equal its outputs."""
+    pairs = zip(outputs, gathered, strict=False)
+    seeds = {value: seed for value, seed in pairs if value is not None and seed is not None}
+    wrt = node.wanted_values
+    found = differentiate(seeds, wrt, node.rules) if seeds else []
+    return {value: g for value, g in zip(wrt, found, strict=False) if g is not None}
 
 
 def no_gradient(*op_types: str) -> None:
@@ -131,10 +161,15 @@ def _pull_back(
     if rule is None:
         raise NoGradientRule(node.op_type, node.name, ", ".join(value.name for value in wrt))
     node.wanted = frozenset(index for index, value in enumerate(node.inputs) if value in active)
+    node.wanted_values = sorted((value for value in node.reads if value in active), key=lambda value: value.name)
+    node.rules = rules
     with node.tape.named(f"gradient/{node.output.name}"):
         if not rule.takes_all and any(gathered[1:]):
             raise NoGradientForm(node.op_type, node.name, "another output than its first")
         returned = rule.function(tuple(gathered) if rule.takes_all else gathered[0], node)
+        if isinstance(returned, Mapping):
+            yield from returned.items()
+            return
         contributions = returned if isinstance(returned, list | tuple) else (returned,)
         if len(contributions) > len(node.inputs):
             raise ValueError(f"the rule of {node.op_type} gave {len(contributions)} for {len(node.inputs)} inputs")

@@ -16,9 +16,16 @@ if TYPE_CHECKING:
 
 
 class Node:
-    """A node of the graph, its inputs and outputs as values. `wanted` is set by the reverse walk for its rules."""
+    """A node of the graph, its inputs and outputs as values.
 
-    __slots__ = ("attributes", "inputs", "name", "op_type", "outputs", "proto", "reads", "tape", "wanted")
+    The reverse walk sets, before it asks a rule: `wanted`, the inputs whose gradient somebody needs; `wanted_values`,
+    those and the tensors that the node's bodies read; `rules`, the table that it walks by.
+    """
+
+    __slots__ = (
+        "attributes", "inputs", "name", "op_type", "outputs", "proto", "reads", "rules", "tape", "wanted",
+        "wanted_values",
+    )  # fmt: skip
 
     def __init__(self, proto: NodeProto, tape: Tape) -> None:
         self.proto, self.tape, self.name = proto, tape, proto.name
@@ -29,6 +36,8 @@ class Node:
         self.outputs = tuple(Value(name, tape) for name in proto.output)
         self.attributes: Mapping[str, Any] = {a.name: _attribute(a) for a in proto.attribute}
         self.wanted: frozenset[int] = frozenset()
+        self.wanted_values: list[Value] = []
+        self.rules: Mapping[str, Any] = {}
 
     @property
     def metadata(self) -> dict[str, str]:
