@@ -9,11 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from onnxcam.api import convert, explain, gradient, layers
+    from onnxcam.api import convert, explain, layers
     from onnxcam.assembly import ExplainGraph
     from onnxcam.engine import Explainer
     from onnxcam.errors import OnnxCamError
     from onnxcam.explanation import Explanation
+    from onnxcam.gradients import gradient
     from onnxcam.layer import Layer
     from onnxcam.methods import Method
 
@@ -37,6 +38,7 @@ _HOMES = {
     "Layer": "layer",
     "Method": "methods",
     "OnnxCamError": "errors",
+    "gradient": "gradients",
 }
 
 

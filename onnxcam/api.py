@@ -7,16 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from onnx import ModelProto
-
 from onnxcam.assembly import RAW_OUTPUTS, ExplainGraph, Plan, build, build_multi_target, seal
-from onnxcam.autodiff import differentiate
+from onnxcam.autodiff import custom_domains
 from onnxcam.conventions import CONVENTIONS, DEFAULT
 from onnxcam.description import describe
 from onnxcam.engine import Explainer
-from onnxcam.errors import NoPathToScore, UnknownChoice, UnknownLayer
+from onnxcam.errors import UnknownChoice
 from onnxcam.explanation import Explanation
-from onnxcam.graph import LoadedModel, Tape, drop_unused, load
+from onnxcam.graph import LoadedModel, Tape, load
 from onnxcam.layer import Layer, find_layers, resolve
 from onnxcam.layouts import find_picture
 from onnxcam.methods import METHODS
@@ -87,7 +85,7 @@ def convert(
         custom_objects=dict(custom_objects or {}),
         outputs=tuple(keep_outputs),
     )
-    loaded = load(opened.onnx)
+    loaded = load(opened.onnx, domains=custom_domains())
     plan = _plan(loaded, [layer] if isinstance(layer, str) else layer, method, score=score, normalize=normalize)
     metadata = describe(
         plan, loaded, preprocess=preprocess, labels=labels, multi_target=multi_target, story=opened.story
@@ -109,7 +107,7 @@ def _plan(loaded: LoadedModel, layers: Sequence[str] | None, method: str, *, sco
 
 def layers(source: Any, example: Any = None) -> list[Layer]:
     """What can be explained in the model, the default first, then from the last to the first."""
-    tape = Tape(load(open_source(source, example=example).onnx).proto)
+    tape = Tape(load(open_source(source, example=example).onnx, domains=custom_domains()).proto)
     return find_layers(tape, find_scores(tape).values)
 
 
@@ -132,32 +130,6 @@ def explainer_of(graph: ExplainGraph, **options: Any) -> Explainer:
     # Over 2 GB there are no bytes to hand over: weights stay in a side file, which is needed until they are loaded.
     with TemporaryDirectory(prefix="onnxcam-") as folder:
         return Explainer(graph.save(Path(folder) / "explain.onnx"), **options)
-
-
-def gradient(source: Any, of: str | None = None, wrt: Sequence[str] | None = None) -> ModelProto:
-    """The model with the gradient of a tensor appended, in stock operators.
-
-    The model's own inputs and outputs stay first and in order. One input is added, `cotangent`, in the shape of `of`;
-    and one output for each of `wrt`, in that order, `gradient/<name>`.
-
-    Args:
-        source: as for `convert`.
-        of: the tensor to differentiate; None: the first output.
-        wrt: the tensors to differentiate by, inputs or inner ones; None: every float input.
-    """
-    tape = Tape(load(open_source(source).onnx).proto)
-    end = tape.outputs[0] if of is None else tape.value(of)
-    by = [x.name for x in tape.inputs if x.dtype is not None and x.dtype.kind in "fV"] if wrt is None else wrt
-    for name in (end.name, *by):
-        if name not in tape:
-            raise UnknownLayer(name, [], len(tape.nodes), exists=False)
-    cotangent = tape.add_input("cotangent", end.dtype or "float32", end.shape or ())
-    for name, found in zip(by, differentiate({end: cotangent}, [tape.value(name) for name in by]), strict=True):
-        if found is None:
-            raise NoPathToScore(name, f"no differentiable path leads from it to {end.name!r}")
-        tape.add_output(found, f"gradient/{name}", shape=tape.value(name).shape)
-    drop_unused(tape.model)
-    return tape.model
 
 
 def _check(kind: str, name: str, known: Any) -> None:

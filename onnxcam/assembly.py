@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto
 
-from onnxcam.autodiff import differentiate
+from onnxcam.autodiff import differentiate, obstacle
 from onnxcam.conventions import CONVENTIONS
 from onnxcam.errors import NameTaken, NoLinearHead, NoPathToScore
 from onnxcam.graph import Dim, Tape, Value, between, check, drop_unused, is_large, write, write_metadata
@@ -169,7 +169,7 @@ def _gradients(plan: Plan, activations: Sequence[Value], values: Value, selectio
     found = differentiate(cotangents(plan.scores, values, selection, scale), activations)
     for layer, gradient in zip(plan.layers, found, strict=True):
         if gradient is None:
-            raise NoPathToScore(layer.name, "an op with no derivative, such as ArgMax or a rounding, lies between")
+            raise obstacle(plan.tape.value(layer.tensor), [values])
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from onnxcam import __version__, console, inquiries
-from onnxcam.errors import OnnxCamError, WouldOverwriteModel
+from onnxcam.errors import OnnxCamError
 from onnxcam.options import (
     SOURCE,
     AddOutputs,
@@ -28,16 +28,20 @@ from onnxcam.options import (
     Legend,
     MethodName,
     Normalize,
+    Of,
     Preprocess,
     Pretrained,
     Providers,
+    Rules,
     Score,
     Targets,
     Threads,
     Weights,
+    Wrt,
     asked,
     check_drawing,
     conversion,
+    refuse_own_source,
     target_of,
 )
 
@@ -94,8 +98,7 @@ def convert(
     from onnxcam.opening import refuse_explain_graph, tell_label_list, tell_story
 
     refuse_explain_graph(source)
-    if output.exists() and Path(source).exists() and output.samefile(source):
-        raise WouldOverwriteModel(str(output))
+    refuse_own_source(source, output)
     given = asked(layer=layer, method=method, score=score, normalize=normalize, preprocess=preprocess, labels=labels)
     given |= asked(outputs=add_output)
     given |= conversion(
@@ -187,6 +190,41 @@ def explain(
     with console.without_native_noise():
         results = console.progress(explain_jobs(explainer, jobs, targets, style), len(jobs))
         console.report(results, len(jobs), as_json=as_json)
+
+
+@app.command()
+def gradient(
+    source: Annotated[str, typer.Argument(help=SOURCE)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The model with gradients to write.")],
+    of: Of = None,
+    wrt: Wrt = None,
+    rules: Rules = None,
+    weights: Weights = None,
+    pretrained: Pretrained = False,
+    input_size: InputSize = None,
+    dynamic_size: DynamicSize = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write the model with the gradient of a tensor appended: input cotangent, outputs gradient/NAME."""
+    from onnxcam import gradients
+    from onnxcam.conversion import Request
+    from onnxcam.graph import write
+
+    refuse_own_source(source, output)
+    said = conversion(
+        weights=weights,
+        pretrained=pretrained,
+        input_size=input_size,
+        dynamic_size=dynamic_size,
+        keep_outputs=None,
+        check=True,
+    )
+    with console.without_native_noise():
+        model = gradients.gradient(Request(source=source, **said), of, wrt or None, rules)
+    write(model, output)
+    added = [info.name for info in model.graph.output if info.name.startswith(gradients.PREFIX)]
+    row = {"output": str(output), "gradients": added if as_json else ", ".join(added)}
+    console.show(row, as_json=as_json)
 
 
 @app.command()

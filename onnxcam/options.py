@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from onnxcam.errors import UnknownChoice, UnknownSize
+from onnxcam.errors import UnknownChoice, UnknownSize, WouldOverwriteModel
 
 SOURCE = (
     "A model: .onnx, .h5, .keras, .pt2, .pt, .pb, a SavedModel folder, timm:NAME, torchvision:NAME, hf:NAME, or "
@@ -46,6 +46,13 @@ InputSize = Annotated[str | None, typer.Option("--input-size", help="HEIGHT,WIDT
 DynamicSize = Annotated[bool, typer.Option("--dynamic-size", help="Leave height and width open.")]
 KeepOutputs = Annotated[list[str] | None, typer.Option("--keep-output", help="Which output of a TensorFlow graph.")]
 Check = Annotated[bool, typer.Option("--check/--no-check", help="Compare what was converted with its framework.")]
+Of = Annotated[str | None, typer.Option("--of", help="The tensor to differentiate; the first output by default.")]
+Wrt = Annotated[
+    list[str] | None, typer.Option("--wrt", help="Tensors to differentiate by; every float input by default.")
+]
+Rules = Annotated[
+    str | None, typer.Option("--rules", help="A modified backward pass: guided, deconvnet, lrp-epsilon …")
+]
 
 
 def conversion(
@@ -84,6 +91,12 @@ def size(text: str) -> tuple[int, int]:
     if len(sides) > 2 or not all(side.strip().isdecimal() and int(side) > 0 for side in sides):
         raise UnknownSize(text)
     return int(sides[0]), int(sides[-1])
+
+
+def refuse_own_source(source: str, output: Path) -> None:
+    """Refuses to write over the model that is read."""
+    if output.exists() and Path(source).exists() and output.samefile(source):
+        raise WouldOverwriteModel(str(output))
 
 
 def target_of(text: str) -> int | str:

@@ -8,7 +8,8 @@ gradient (which is absent, not zero).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -34,6 +35,22 @@ class Rule:
 
     function: RuleFunction
     takes_all: bool = False
+
+
+class Table(Mapping[str, Rule]):
+    """Rules for which several nodes of the graph may be one: x·Φ(x), say, or Conv with BatchNormalization.
+
+    A plain mapping sees each node for itself.
+    """
+
+    @abstractmethod
+    def view(self, nodes: Sequence[Node], kept: Collection[Value]) -> Sequence[Node]:
+        """The nodes that the walk is to visit, in order, instead of `nodes`.
+
+        Args:
+            nodes: those between what is differentiated and what it is differentiated by, in order.
+            kept: the values at both ends, which must not vanish within a node.
+        """
 
 
 RULES: dict[str, Rule] = {}
@@ -93,6 +110,11 @@ def no_gradient(*op_types: str) -> None:
         FLAT.add(op_type)
 
 
+def custom_domains() -> set[str]:
+    """The domains, other than ONNX's own, of ops that a rule has been registered for."""
+    return {op_type.rpartition(".")[0] for op_type in (*RULES, *FLAT)} - {""}
+
+
 def differentiate(
     seeds: Mapping[Value, Value], wrt: Sequence[Value], rules: Mapping[str, Rule] = RULES
 ) -> list[Value | None]:
@@ -108,8 +130,11 @@ def differentiate(
     """
     tape = next(iter(seeds)).tape
     cotangents: dict[Value, list[Value]] = {value: [seed] for value, seed in seeds.items()}
-    active = _active(tape, wrt)
-    for node in reversed(_between(tape, active, seeds)):
+    active = active_values(tape, wrt)
+    nodes: Sequence[Node] = _between(tape, active, seeds)
+    if isinstance(rules, Table):
+        nodes = rules.view(nodes, {*seeds, *wrt})
+    for node in reversed(nodes):
         gathered = [_gather(cotangents, output) for output in node.outputs]
         if any(gathered):
             for value, contribution in _pull_back(node, gathered, active, rules, wrt):
@@ -117,7 +142,7 @@ def differentiate(
     return [_gather(cotangents, value) for value in wrt]
 
 
-def _active(tape: Tape, wrt: Sequence[Value]) -> set[Value]:
+def active_values(tape: Tape, wrt: Sequence[Value]) -> set[Value]:
     """The values that depend differentiably on `wrt`, itself included."""
     active = set(wrt)
     for node in tape.nodes:
@@ -132,7 +157,7 @@ def _between(tape: Tape, active: set[Value], ends: Iterable[Value]) -> list[Node
     for node in reversed(tape.nodes):
         if not needed.isdisjoint(node.outputs) and not active.isdisjoint(node.reads) and node.op_type not in FLAT:
             nodes.append(node)
-            needed.update(value for value in node.inputs if value in active)
+            needed |= active & node.reads
     return nodes[::-1]
 
 

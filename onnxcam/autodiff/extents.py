@@ -34,7 +34,8 @@ def rank_of(x: Value, node: Node) -> int:
 
 def axis_of(x: Value, node: Node, *, default: int = 0) -> int:
     """The node's axis, counted from the front of `x`."""
-    return int(node.attributes.get("axis", default)) % max(rank_of(x, node), 1)
+    axis = int(node.attributes.get("axis", default))
+    return axis if axis >= 0 else axis % max(rank_of(x, node), 1)
 
 
 def sizes_along(x: Value, axes: Sequence[int]) -> list[int] | None:

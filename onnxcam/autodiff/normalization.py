@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 
+import numpy as np
+
 from onnxcam.autodiff.casting import cast_like, widened
 from onnxcam.autodiff.core import vjp, vjp_of_outputs
 from onnxcam.autodiff.elementwise import signed
@@ -49,9 +51,12 @@ def layer_normalization(cotangents: Sequence[Value | None], node: Node) -> list[
     first = axis_of(x, node, default=-1)
     axes = range(first, rank_of(x, node))
     ones = op.Expand(op.number(1.0, x), runtime_sizes_along(x, axes))
-    attributes = {"axis": first, "epsilon": node.attributes.get("epsilon", 1e-5)}
-    unit, _, inverse = op.emit("LayerNormalization", [x, ones], attributes, outputs=3)
-    inverse = cast_like(inverse, x)
+    epsilon = node.attributes.get("epsilon", 1e-5)
+    if x.dtype == np.float64:  # 1/σ would come out in float32
+        unit, inverse = _standardized(x, axes, epsilon=epsilon)
+    else:
+        unit, _, inverse = op.emit("LayerNormalization", [x, ones], {"axis": first, "epsilon": epsilon}, outputs=3)
+        inverse = cast_like(inverse, x)
     parts = [
         _through_statistics(g * scale, unit, inverse, axes) if g is not None and node.wants(0) else None,
         # The mean's derivative is 1/n, that of 1/σ is −x̂/(n σ²).

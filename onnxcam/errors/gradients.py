@@ -12,7 +12,7 @@ class NoGradientRule(OnnxCamError):
         super().__init__(
             f"{op_type} (node {node!r}) lies between layer {layer!r} and the score and has no gradient rule. Explain a "
             f"later layer (onnxcam layers MODEL lists them), use a method without gradients (--method eigencam), or "
-            f"add a rule in onnxcam/autodiff."
+            f"register a rule for it: onnxcam.autodiff.vjp({op_type!r}), see docs/operators.md."
         )
 
 
@@ -23,6 +23,17 @@ class NoGradientForm(OnnxCamError):
         super().__init__(
             f"{op_type} (node {node!r}) is used with {use}, for which its gradient is not known. Explain a later layer "
             f"(onnxcam layers MODEL lists them), or use a method without gradients (--method eigencam)."
+        )
+
+
+class NoRelevanceRule(OnnxCamError):
+    """Layer-wise relevance propagation meets a node for which its literature has no rule."""
+
+    def __init__(self, op_type: str, node: str, *, table: str, why: str) -> None:
+        super().__init__(
+            f"{op_type} (node {node!r}) has no relevance rule in {table!r}: {why}. Take another start (logits, not "
+            f"probabilities), propagate to a later layer, use gradients or 'guided', or give the table your own rule "
+            f"for it: {{**table, {op_type!r}: Rule(…)}}, see docs/backward-tables.md."
         )
 
 
@@ -73,6 +84,40 @@ class NoPathToScore(OnnxCamError):
         super().__init__(
             f"Layer {layer!r} has no gradient: {why}. Explain a later layer, or use a method without gradients "
             f"(--method eigencam)."
+        )
+
+
+class IntegerTensor(NoPathToScore):
+    """A tensor of integers or truth values is to be differentiated, or differentiated by."""
+
+    def __init__(self, tensor: str, kind: str) -> None:
+        OnnxCamError.__init__(
+            self,
+            f"{tensor!r} holds numbers of type {kind}, which cannot move a little and so have no gradient. Name a "
+            f"tensor of floats: the one that it was made from, or that is made of it.",
+        )
+
+
+class DisconnectedTensor(NoPathToScore):
+    """Nothing leads from the tensor to what is differentiated."""
+
+    def __init__(self, tensor: str, ends: str) -> None:
+        OnnxCamError.__init__(
+            self,
+            f"{tensor!r} has no gradient: nothing leads from it to {ends}, which does not depend on it at all. Name a "
+            f"tensor below that one (onnxcam layers MODEL lists those of the main path).",
+        )
+
+
+class FlatPath(NoPathToScore):
+    """Every way from the tensor to what is differentiated leads through an op that has no derivative."""
+
+    def __init__(self, tensor: str, ends: str, op_type: str, node: str) -> None:
+        OnnxCamError.__init__(
+            self,
+            f"{tensor!r} has no gradient: the way to {ends} leads through {op_type} (node {node!r}), which gives "
+            f"counts, indices or steps and so has no derivative. Take a tensor before it as the end (its scores, not "
+            f"its choice), a layer behind it, or a method without gradients (--method eigencam).",
         )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from onnxcam.errors.base import OnnxCamError
+from collections.abc import Iterable
+
+from onnxcam.errors.base import OnnxCamError, did_you_mean
 
 
 class UnsupportedOpset(OnnxCamError):
@@ -31,7 +33,8 @@ class UnknownDomain(OnnxCamError):
     def __init__(self, op_type: str, node: str, domain: str) -> None:
         super().__init__(
             f"{op_type} (node {node!r}) is a custom operator of domain {domain!r}, which stock runtimes cannot run. "
-            f"Export the model with standard ONNX operators only."
+            f"Export the model with standard ONNX operators only; or, if your runtime has it, register what its "
+            f"gradient is: onnxcam.autodiff.vjp('{domain}.{op_type}'), see docs/operators.md."
         )
 
 
@@ -75,6 +78,16 @@ class UnknownLayer(OnnxCamError):
         )
         hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
         super().__init__(f"{what}{hint} `onnxcam layers MODEL` lists all {count}.")
+
+
+class UnknownTensor(OnnxCamError):
+    """The model has no tensor of that name."""
+
+    def __init__(self, wanted: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"the model has no tensor named {wanted!r}.{did_you_mean(wanted, known)} Any input, weight or inner tensor "
+            f"can be named, by its own name or its author's."
+        )
 
 
 class VanishedLayer(UnknownLayer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,14 +30,16 @@ class LoadedModel:
     batch_reason: str
 
 
-def load(source: str | Path | bytes | ModelProto) -> LoadedModel:
+def load(source: str | Path | bytes | ModelProto, *, domains: Collection[str] = ()) -> LoadedModel:
     """The model, whatever opset and layout of files it came in; a ModelProto given is left as it is.
+
+    `domains`: of custom operators that the caller has rules for; others are refused.
 
     Raises:
         OnnxCamError: what `read` and `to_opset_18` raise.
     """
     model, origin = read(source)
-    to_opset_18(model)
+    to_opset_18(model, domains)
     drop_unused(model)
     fold_constants(model)
     straighten(model)

@@ -7,7 +7,7 @@ function for one op and one step of its history (raising.py, lowering.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import onnx.defs
 import onnx.inliner
@@ -15,7 +15,9 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 import onnxcam.graph.lowering
 import onnxcam.graph.lowering_quantized
-import onnxcam.graph.raising  # noqa: F401  (the three fill the tables of adapters)
+import onnxcam.graph.lowering_running
+import onnxcam.graph.lowering_sampling
+import onnxcam.graph.raising  # noqa: F401  (they fill the tables of adapters)
 from onnxcam.errors import UnknownDomain, UnsupportedOpset
 from onnxcam.graph.adapters import LOWERING, RAISING, Draft, Scope, refuse
 from onnxcam.graph.expansion import expand
@@ -29,7 +31,7 @@ FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorPr
 DOMAINS = {"", "com.microsoft", "ai.onnx.ml"}
 
 
-def to_opset_18(model: ModelProto) -> None:
+def to_opset_18(model: ModelProto, domains: Collection[str] = ()) -> None:
     """Leaves the model with its functions inlined, at opset 18 and an IR version from 8 to 10.
 
     Names, metadata and doc strings stay; nodes that replace one inherit its own. Integer ops (QLinearConv …) become
@@ -39,7 +41,7 @@ def to_opset_18(model: ModelProto) -> None:
         UnsupportedOpset, UnsupportedOperator, UnknownDomain
     """
     inline_functions(model)
-    _check_domains(model)
+    _check_domains(model, DOMAINS.union(domains))
     version = _default_opset(model)
     if not OLDEST <= version <= NEWEST:
         raise UnsupportedOpset(version, OLDEST, NEWEST)
@@ -155,11 +157,11 @@ def _inherit(nodes: list[NodeProto], before: NodeProto, scope: Scope) -> None:
         node.doc_string = node.doc_string or before.doc_string
 
 
-def _check_domains(model: ModelProto) -> None:
+def _check_domains(model: ModelProto, known: Collection[str]) -> None:
     for node in all_nodes(model.graph):
         if node.domain == "ai.onnx":
             node.domain = ""
-        if node.domain not in DOMAINS:
+        if node.domain not in known:
             raise UnknownDomain(node.op_type, node.name or node.output[0], node.domain)
 
 

@@ -11,7 +11,7 @@ Equal expressions are emitted once. Types and shapes of new values are inferred 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,9 +39,9 @@ class Tape:
 
     def __init__(self, model: ModelProto) -> None:
         self.model = model
-        self.types: dict[str, TypeProto] = infer_types(model)
+        self.types: MutableMapping[str, TypeProto] = infer_types(model)
         self.scope = "onnxcam"
-        self.constants: dict[str, TensorProto] = {t.name: t for t in model.graph.initializer}
+        self.constants: MutableMapping[str, TensorProto] = {t.name: t for t in model.graph.initializer}
         # An initializer that is an input too is a default, which the caller may replace: no constant.
         for info in model.graph.input:
             self.constants.pop(info.name, None)
@@ -98,6 +98,21 @@ class Tape:
             self._emitted[key] = self._record(self.model.graph.node[-1]).outputs
         return self._emitted[key]
 
+    def add_node(self, proto: NodeProto, types: Mapping[str, TypeProto]) -> Node:
+        """The node, on the tape as it is; `types`: what is known of its outputs."""
+        self.model.graph.node.append(proto)
+        self.types.update(types)
+        return self._record(self.model.graph.node[-1])
+
+    def imagine(
+        self, op_type: str, inputs: Sequence[Value | None], outputs: Sequence[Value], attributes: Mapping[str, Any]
+    ) -> Node:
+        """A node that is not in the model: it stands for several that compute the outputs together."""
+        domain, _, kind = op_type.rpartition(".")
+        names = [value.name if value else "" for value in inputs], [value.name for value in outputs]
+        proto = onnx.helper.make_node(kind, *names, name=names[1][0], domain=domain, **attributes)
+        return Node(proto, self)
+
     def number(self, number: float, like: Value | None) -> Value:
         """A scalar constant of the type of `like`, float32 where that is unknown."""
         return self.constant(np.array(number, (like.dtype if like else None) or np.float32))
@@ -134,8 +149,8 @@ class Tape:
         self._names.take(tensor.name)
         return self.value(tensor.name)
 
-    def add_input(self, name: str, dtype: Any, shape: Sequence[Dim], *, default: Array | None = None) -> Value:
-        """A new input of the model, the last; with a default it may be left out."""
+    def add_input(self, name: str, dtype: Any, shape: Sequence[Dim] | None, *, default: Array | None = None) -> Value:
+        """A new input of the model, the last; with a default it may be left out. `shape`: None for any rank."""
         kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         self.model.graph.input.append(onnx.helper.make_tensor_value_info(name, kind, shape))
         if default is not None:
@@ -166,8 +181,12 @@ class Tape:
             self.scope = outer
 
     def fresh_name(self, hint: str) -> str:
-        """A name that nothing in the model bears."""
-        return self._names.fresh(f"{self.scope}/{hint}")
+        """A name that nothing in the model bears, in the present scope."""
+        return self.free_name(f"{self.scope}/{hint}")
+
+    def free_name(self, stem: str) -> str:
+        """The stem itself where nothing in the model bears it, else with a number behind it."""
+        return self._names.fresh(stem)
 
     def type_of(self, value: Value) -> TypeProto | None:
         """The value's type, as far as ONNX can infer it."""
