@@ -150,6 +150,12 @@ def two_inputs() -> ModelProto:
     return model
 
 
+def resized_by_itself() -> ModelProto:
+    """By how much the picture is stretched depends on what it shows."""
+    body = "m = ReduceMean<keepdims=1>(x) s = Div(m, m) y = Resize(x, , s)"
+    return net(body, x="float[N] x", y="float[M] y")
+
+
 def in_training(op: str) -> ModelProto:
     if op == "Dropout":
         model = net(CNN + "d = Dropout(flat, half, yes) y = Gemm(d, w3, b3)")
@@ -190,6 +196,12 @@ REFUSED = [
         lambda: onnxcam.gradient(cnn(), of="r1", wrt=["r2"]),
         errors.DisconnectedTensor,
         "nothing leads from it to 'r1'",
+    ),
+    Refused(
+        "an input that no rule answers for",
+        lambda: onnxcam.gradient(resized_by_itself()),
+        errors.NoGradientForm,
+        "Resize .* an input 2 that depends on the layer",
     ),
     Refused(
         "BatchNormalization in training mode",

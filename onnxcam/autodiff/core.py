@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 from onnxcam.autodiff.broadcasting import sum_to_shape
 from onnxcam.errors import NoGradientForm, NoGradientRule
-from onnxcam.graph import Node, Tape, Value
+from onnxcam.graph import Node, Value
 
 Contributions: TypeAlias = Value | Sequence[Value | None] | Mapping[Value, Value] | None
 RuleFunction: TypeAlias = Callable[[Any, Node], Contributions]
@@ -31,10 +31,13 @@ class Rule:
             sequence of contributions to the first inputs, each in its input's shape before or after broadcasting; or to
             a mapping from values to contributions, for nodes whose bodies read tensors that are no inputs of theirs.
         takes_all: the function is given a tuple with the cotangents of all outputs, None where there is none.
+        answers_all: it contributes to every input whose gradient is wanted; that it does not for one is then an error,
+            not a gradient of zero.
     """
 
     function: RuleFunction
     takes_all: bool = False
+    answers_all: bool = False
 
 
 class Table(Mapping[str, Rule]):
@@ -63,16 +66,21 @@ BROADCASTING = frozenset(
 FLOATING = frozenset(("float16", "bfloat16", "float32", "float64"))
 # Quantised tensors carry gradients as if they were real numbers (straight-through).
 QUANTIZED = frozenset(("uint8", "int8"))
+# Ops that add up products of quantised numbers: their int32 outputs stand for real numbers too.
+ACCUMULATING = frozenset(("ConvInteger", "MatMulInteger"))
 
 
-def vjp(*op_types: str) -> Callable[[RuleFunction], RuleFunction]:
-    """A decorator: the function is the rule of these ops; it is given the cotangent of the first output."""
-    return lambda function: _register(op_types, Rule(function))
+def vjp(*op_types: str, answers_all: bool = True) -> Callable[[RuleFunction], RuleFunction]:
+    """A decorator: the function is the rule of these ops; it is given the cotangent of the first output.
+
+    `answers_all`: see `Rule`; False where an input has no part in the derivative, as the second of CastLike.
+    """
+    return lambda function: _register(op_types, Rule(function, answers_all=answers_all))
 
 
-def vjp_of_outputs(*op_types: str) -> Callable[[RuleFunction], RuleFunction]:
+def vjp_of_outputs(*op_types: str, answers_all: bool = True) -> Callable[[RuleFunction], RuleFunction]:
     """A decorator: likewise for ops with several outputs; it is given a tuple of cotangents, None where absent."""
-    return lambda function: _register(op_types, Rule(function, takes_all=True))
+    return lambda function: _register(op_types, Rule(function, takes_all=True, answers_all=answers_all))
 
 
 def vjp_by_equivalent(*op_types: str) -> Callable[[EquivalentFunction], EquivalentFunction]:
@@ -99,8 +107,21 @@ def through_equivalent(
     pairs = zip(outputs, gathered, strict=False)
     seeds = {value: seed for value, seed in pairs if value is not None and seed is not None}
     wrt = node.wanted_values
-    found = differentiate(seeds, wrt, node.rules) if seeds else []
+    found = differentiate(seeds, wrt, node.rules, among=_makers(seeds, node.reads)) if seeds else []
     return {value: g for value, g in zip(wrt, found, strict=False) if g is not None}
+
+
+def _makers(ends: Iterable[Value], sources: Collection[Value]) -> list[Node]:
+    """The nodes that make the ends of the sources, in the order of the tape: a few of many."""
+    found, waiting = set[Node](), list(ends)
+    nodes = waiting[0].tape.nodes
+    while waiting:
+        value = waiting.pop()
+        node = value.producer
+        if node is not None and node not in found and value not in sources:
+            found.add(node)
+            waiting.extend(node.reads)
+    return [node for node in nodes if node in found]
 
 
 def no_gradient(*op_types: str) -> None:
@@ -116,7 +137,11 @@ def custom_domains() -> set[str]:
 
 
 def differentiate(
-    seeds: Mapping[Value, Value], wrt: Sequence[Value], rules: Mapping[str, Rule] = RULES
+    seeds: Mapping[Value, Value],
+    wrt: Sequence[Value],
+    rules: Mapping[str, Rule] = RULES,
+    *,
+    among: Sequence[Node] | None = None,
 ) -> list[Value | None]:
     """The gradient of Σ seed · value with respect to each of `wrt`; None where there is no path.
 
@@ -124,14 +149,15 @@ def differentiate(
         seeds: the cotangent of each value that is differentiated, in its shape.
         wrt: any values of the graph, inputs, inner ones or constants; nothing below them is differentiated.
         rules: the table to walk by.
+        among: the nodes that lie between; by default any of the tape's may.
 
     Raises:
         NoGradientRule: if an op on the way is not in the table.
     """
-    tape = next(iter(seeds)).tape
+    around = next(iter(seeds)).tape.nodes if among is None else among
     cotangents: dict[Value, list[Value]] = {value: [seed] for value, seed in seeds.items()}
-    active = active_values(tape, wrt)
-    nodes: Sequence[Node] = _between(tape, active, seeds)
+    active = active_values(around, wrt)
+    nodes: Sequence[Node] = _between(around, active, seeds)
     if isinstance(rules, Table):
         nodes = rules.view(nodes, {*seeds, *wrt})
     for node in reversed(nodes):
@@ -142,23 +168,24 @@ def differentiate(
     return [_gather(cotangents, value) for value in wrt]
 
 
-def active_values(tape: Tape, wrt: Sequence[Value]) -> set[Value]:
+def active_values(nodes: Iterable[Node], wrt: Sequence[Value]) -> set[Value]:
     """The values that depend differentiably on `wrt`, itself included."""
     active = set(wrt)
-    for node in tape.nodes:
+    for node in nodes:
         if node.op_type not in FLAT and not active.isdisjoint(node.reads):
-            active.update(output for output in node.outputs if output.name and _can_carry(output))
+            is_sum = node.op_type in ACCUMULATING
+            active.update(output for output in node.outputs if output.name and (is_sum or _can_carry(output)))
     return active
 
 
-def _between(tape: Tape, active: set[Value], ends: Iterable[Value]) -> list[Node]:
-    """The nodes on active paths to the ends, in the order of the tape."""
-    needed, nodes = set(ends), []
-    for node in reversed(tape.nodes):
+def _between(nodes: Sequence[Node], active: set[Value], ends: Iterable[Value]) -> list[Node]:
+    """Those on active paths to the ends, in their order."""
+    needed, found = set(ends), []
+    for node in reversed(nodes):
         if not needed.isdisjoint(node.outputs) and not active.isdisjoint(node.reads) and node.op_type not in FLAT:
-            nodes.append(node)
+            found.append(node)
             needed |= active & node.reads
-    return nodes[::-1]
+    return found[::-1]
 
 
 def _can_carry(value: Value) -> bool:
@@ -196,14 +223,22 @@ def _pull_back(
             yield from returned.items()
             return
         contributions = returned if isinstance(returned, list | tuple) else (returned,)
-        if len(contributions) > len(node.inputs):
-            raise ValueError(f"the rule of {node.op_type} gave {len(contributions)} for {len(node.inputs)} inputs")
+        _check_answer(node, contributions, rule)
         for index, (value, contribution) in enumerate(zip(node.inputs, contributions, strict=False)):
             if index in node.wanted and value is not None and isinstance(contribution, Value):
                 if node.op_type in BROADCASTING:
                     contribution = sum_to_shape(contribution, value)
                 node.tape.note_shape(contribution, value)
                 yield value, contribution
+
+
+def _check_answer(node: Node, contributions: Sequence[Value | None], rule: Rule) -> None:
+    """Refuses what would be taken for a gradient of zero, and a rule that answers for inputs that there are not."""
+    if len(contributions) > len(node.inputs):
+        raise ValueError(f"the rule of {node.op_type} gave {len(contributions)} for {len(node.inputs)} inputs")
+    lacking = [n for n in sorted(node.wanted) if n >= len(contributions) or contributions[n] is None]
+    if lacking and rule.answers_all:
+        raise NoGradientForm(node.op_type, node.name, f"an input {lacking[0]} that depends on the layer, too")
 
 
 def _register(op_types: Sequence[str], rule: Rule) -> RuleFunction:

@@ -47,7 +47,7 @@ def quantize_linear(g: Value, node: Node) -> Sequence[Value | None]:
     return [inside, sum_off_axis(-(inside * node.x / scale), node)]
 
 
-@vjp_of_outputs("DynamicQuantizeLinear")
+@vjp_of_outputs("DynamicQuantizeLinear", answers_all=False)
 def dynamic_quantize_linear(gs: Sequence[Value | None], node: Node) -> Value | None:
     """g/s: its range is that of x, so nothing saturates; that the range moves with x is left out."""
     return None if gs[0] is None else cast_like(divide(gs[0], node.outputs[1]), node.x)
