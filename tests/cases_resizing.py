@@ -79,4 +79,34 @@ ROWS = [
         f"big = Mul(hw, half); n = Concat<axis=0>(nc, big); y = Resize<{LINEAR.format('half_pixel')}>(x, , , n)",
         x=(2, 2, 3, 4),
     ),
+    Row(
+        "Resize, region that is computed",
+        f"y = Resize<{CROP}, axes=[2,3]>(x, roi, , n)",
+        x=(1, 2, 5, 4),
+        roi=np.array([0.213, 0.114, 0.731, 1.317]),
+        n=sizes(6, 5),
+    ),
+    *(
+        Row(
+            f"Resize, aspect kept, {policy}, {mode}, {centre}",
+            f'y = Resize<mode="{mode}", coordinate_transformation_mode="{centre}", axes=[2,3], '
+            f'keep_aspect_ratio_policy="{policy}">(x, , , n)',
+            x=(1, 2, 4, 5),
+            n=sizes(*n),
+        )
+        for policy, n in (("not_larger", (9, 7)), ("not_smaller", (3, 7)))
+        for mode in ("linear", "cubic", "nearest")
+        # With align_corners ONNX's evaluator takes a fractional size, ONNX Runtime does not: test_resize_gradient.py.
+        for centre in ("asymmetric", "half_pixel")
+    ),
+    Row(
+        "Resize, scales of sizes known at run time",
+        "shape = Shape(x); old = Cast<to=1>(shape); nc = Slice(old, zero, two); ones = Div(nc, nc); "
+        "hw = Slice(old, two, four); new = Constant<value_floats=[5.0, 7.0]>(); ratio = Div(new, hw); "
+        f"s = Concat<axis=0>(ones, ratio); y = Resize<{CUBIC.format('align_corners')}>(x, , s)",
+        x=(2, 2, 3, 4),
+        zero=sizes(0),
+        two=sizes(2),
+        four=sizes(4),
+    ),
 ]

@@ -90,10 +90,30 @@ def test_float16_gradients_follow_those_of_float32():
     assert error(half, single) < 2e-3
 
 
-def test_a_kept_aspect_ratio_is_refused():
-    text = 'n = Constant<value_ints=[9, 9]>() y = Resize<axes=[2,3], keep_aspect_ratio_policy="not_larger">(x, , , n)'
-    with pytest.raises(NoGradientForm, match="keep_aspect_ratio_policy='not_larger'"):
-        gradients(text, normal(1, 1, 8, 9), x=normal(1, 1, 6, 7))
+KEPT = [("not_larger", (9, 9)), ("not_larger", (4, 8)), ("not_smaller", (4, 8)), ("not_smaller", (13, 3))]
+
+
+@pytest.mark.parametrize("symbolic", SYMBOLIC)
+@pytest.mark.parametrize(("policy", "target"), KEPT, ids=str)
+@pytest.mark.parametrize("centre", ["half_pixel", "align_corners", "asymmetric"])
+@pytest.mark.parametrize("mode", ["linear", "cubic", "nearest"])
+def test_a_kept_aspect_is_the_transposed_jacobian_of_onnx_runtime(
+    mode: str, centre: str, policy: str, target: tuple[int, int], symbolic: int
+):
+    attributes = f'axes=[2,3], mode="{mode}", coordinate_transformation_mode="{centre}"'
+    size = f"n = Constant<value_ints={list(target)}>()"
+    text = f'{size} y = Resize<{attributes}, keep_aspect_ratio_policy="{policy}">(x, , , n)'
+    assert_transposed(text, symbolic, size=(1, 1, 6, 7))
+
+
+def test_a_kept_aspect_with_antialias_is_refused():
+    attributes = 'mode="linear", antialias=1, axes=[2,3], keep_aspect_ratio_policy="not_larger"'
+    with pytest.raises(NoGradientForm, match="antialias and a kept aspect ratio"):
+        gradients(
+            f"n = Constant<value_ints=[4, 4]>() y = Resize<{attributes}>(x, , , n)",
+            normal(1, 1, 3, 4),
+            x=normal(1, 1, 6, 7),
+        )
 
 
 def scaled(attributes: str, scales: tuple[float, float]) -> str:

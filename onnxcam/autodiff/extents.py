@@ -84,7 +84,10 @@ def reshape_back(g: Value, node: Node) -> Value:
     """The cotangent of a node that only reshapes, in the shape of its input."""
     x, op = node.x, node.tape
     known = reshape_sizes(x.shape, node.output.shape)
-    return op.Reshape(g, op.Shape(x) if known is None else op.ints(*known))
+    if known is None:
+        # allowzero: the shape of an empty tensor is meant as it is, 0 does not say "as it was".
+        return op.Reshape(g, op.Shape(x), allowzero=1)
+    return op.Reshape(g, op.ints(*known))
 
 
 def reshape_sizes(wanted: Sequence[Dim] | None, given: Sequence[Dim] | None) -> list[int] | None:

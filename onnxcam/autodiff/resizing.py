@@ -7,14 +7,15 @@ runtime at hand does; and ONNX Runtime folds it on loading when the sizes are kn
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from onnxcam.autodiff.casting import cast_like
-from onnxcam.autodiff.core import vjp
+from onnxcam.autodiff.core import through_equivalent, vjp
 from onnxcam.autodiff.extents import rank_of
+from onnxcam.autodiff.resizing_places import axes_of, put_back, written_out
 from onnxcam.autodiff.sizes import joined, reshaped, sizes_of
-from onnxcam.errors import NoGradientForm
 from onnxcam.graph import Array, Node, Value
 
 BATCH = 0
@@ -24,11 +25,18 @@ ROUNDED = frozenset(("round_prefer_floor", "round_prefer_ceil"))
 
 
 @vjp("Resize")
-def resize(g: Value, node: Node) -> Value:
-    """y = A x Bᵀ, so x gets Aᵀ g B."""
-    policy = node.attributes.get("keep_aspect_ratio_policy", "stretch")
-    if policy != "stretch":
-        raise NoGradientForm(node.op_type, node.name, f"keep_aspect_ratio_policy={policy!r}")
+def resize(g: Value, node: Node) -> Value | Mapping[Value, Value]:
+    """y = A x Bᵀ, so x gets Aᵀ g B; a region, or scales that are computed, what moves the places that are read."""
+    is_stretched = node.attributes.get("keep_aspect_ratio_policy", "stretch") == "stretch" or node.optional(3) is None
+    if node.attributes.get("mode", "nearest") == "nearest":
+        return _by_matrices(g, node) if is_stretched else put_back(g, node)
+    if is_stretched and not (node.wants(1) or node.wants(2)):
+        return _by_matrices(g, node)
+    return through_equivalent([written_out(node)], [g], node)
+
+
+def _by_matrices(g: Value, node: Node) -> Value:
+    """Aᵀ g B; where pixels are merely repeated, the sums of the repetitions."""
     factors = _repeats(node)
     if factors:
         kernel = factors[2:]
@@ -58,10 +66,10 @@ def _repeats(node: Node) -> list[int]:
 def _scale(node: Node, axis: int) -> float | None:
     """By how much the axis is scaled; None where that shows only at run time."""
     x, y, scales = node.x.shape, node.output.shape, _constant_scales(node)
-    if axis not in _axes(node):
+    if axis not in axes_of(node):
         return 1.0
     if scales is not None:
-        return float(scales[_axes(node).index(axis)])
+        return float(scales[axes_of(node).index(axis)])
     n, o = (None if shape is None else shape[axis] for shape in (x, y))
     if isinstance(n, int) and isinstance(o, int):
         return o / n
@@ -70,15 +78,9 @@ def _scale(node: Node, axis: int) -> float | None:
 
 def _is_resized(node: Node, axis: int) -> bool:
     if node.attributes.get("coordinate_transformation_mode") == "tf_crop_and_resize":
-        return axis in _axes(node)
+        return axis in axes_of(node)
     scale = _scale(node, axis)
     return axis != BATCH if scale is None else scale != 1.0
-
-
-def _axes(node: Node) -> list[int]:
-    """The axes that `scales`, `sizes` and `roi` speak of."""
-    rank = rank_of(node.x, node)
-    return [axis % rank for axis in node.attributes.get("axes") or range(rank)]
 
 
 def _matrix(node: Node, axis: int, *, like: Value) -> Value:
@@ -125,7 +127,7 @@ def _constant_scales(node: Node) -> Array | None:
 def _scales(node: Node, axis: int) -> Value:
     """The scales of a plane whose third axis is scaled as that one."""
     op, constant = node.tape, _constant_scales(node)
-    index = _axes(node).index(axis)
+    index = axes_of(node).index(axis)
     if constant is not None:
         return op.constant(np.array([1, 1, constant[index], 1], np.float32))
     ones = op.constant(np.ones(2, np.float32))
@@ -135,7 +137,7 @@ def _scales(node: Node, axis: int) -> Value:
 
 def _roi(node: Node, axis: int) -> Value:
     """The region of a plane whose third axis is cropped as that one."""
-    op, axes = node.tape, _axes(node)
+    op, axes = node.tape, axes_of(node)
     index = axes.index(axis)
     start, end = (op.Gather(node.input(1), op.ints(i)) for i in (index, len(axes) + index))
     none, all_ = op.number(0.0, start), op.number(1.0, start)
