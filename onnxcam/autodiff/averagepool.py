@@ -1,4 +1,4 @@
-"""Average and norm pooling: every element of a window gets its share of the window's cotangent."""
+"""Average pooling: every element of a window gets its share of the window's cotangent."""
 
 from __future__ import annotations
 
@@ -32,14 +32,6 @@ def global_average_pool(g: Value, node: Node) -> Value:
     for axis in range(2, rank_of(node.x, node)):
         g = g / _as_number(sizes_of(node.x, axis, axis + 1), like=g)
     return g.tape.Expand(g, node.tape.Shape(node.x))
-
-
-@vjp("LpPool")
-def lp_pool(g: Value, node: Node) -> Value:
-    """y = (Σ |x|ᵖ)^(1/p): dy/dx = sign(x)·(|x|/y)ᵖ⁻¹."""
-    window = sliding(node, node.x, Sizes(node.tape, node.attributes["kernel_shape"]))
-    back = shared_out(_over_norm(g, node), node, window)
-    return _steepness(node) * back * float(math.prod(window.kernel.known))
 
 
 def shared_out(g: Value, node: Node, window: Window) -> Value:
@@ -124,15 +116,3 @@ def _as_number(sizes: Sizes, *, like: Value) -> Value:
     if sizes.numbers is not None:
         return like.tape.constant(np.array(sizes.numbers, like.dtype))
     return cast_like(sizes.vector, like)
-
-
-def _over_norm(g: Value, node: Node) -> Value:
-    """g / yᵖ⁻¹; zero where y is, for there all of the window is."""
-    p, y = node.attributes.get("p", 2), node.output
-    return g.tape.Where(y > 0.0, g / y ** (p - 1.0), 0.0)
-
-
-def _steepness(node: Node) -> Value:
-    """sign(x)·|x|ᵖ⁻¹."""
-    p, op, x = node.attributes.get("p", 2), node.tape, node.x
-    return x if p == 2 else op.Sign(x) * op.Abs(x) ** (p - 1.0)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from onnxcam.autodiff.broadcasting import sum_to_shape
+from onnxcam.autodiff.gates import with_gates
 from onnxcam.errors import NoGradientForm, NoGradientRule
 from onnxcam.graph import Node, Value
 
@@ -57,6 +58,8 @@ class Table(Mapping[str, Rule]):
 
 
 RULES: dict[str, Rule] = {}
+# Rules of nodes that stand for several, see gates.py; such a node is in no model.
+GATES: dict[str, Rule] = {}
 # Ops through which no gradient passes: their outputs are counts, indices, truth values or steps.
 FLAT: set[str] = set()
 # Ops whose inputs are stretched to one another's shape; for all others a contribution has its input's shape.
@@ -160,6 +163,8 @@ def differentiate(
     nodes: Sequence[Node] = _between(around, active, seeds)
     if isinstance(rules, Table):
         nodes = rules.view(nodes, {*seeds, *wrt})
+    elif rules is RULES:
+        nodes = with_gates(nodes, {*seeds, *wrt})
     for node in reversed(nodes):
         gathered = [_gather(cotangents, output) for output in node.outputs]
         if any(gathered):
@@ -209,7 +214,7 @@ def _pull_back(
     node: Node, gathered: Sequence[Value | None], active: set[Value], rules: Mapping[str, Rule], wrt: Sequence[Value]
 ) -> Iterable[tuple[Value, Value]]:
     """What the node's cotangents contribute to each input that wants it."""
-    rule = rules.get(node.op_type)
+    rule = rules.get(node.op_type) or GATES.get(node.op_type)
     if rule is None:
         raise NoGradientRule(node.op_type, node.name, ", ".join(value.name for value in wrt))
     node.wanted = frozenset(index for index, value in enumerate(node.inputs) if value in active)

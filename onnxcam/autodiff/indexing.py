@@ -7,16 +7,19 @@ from itertools import pairwise
 
 import numpy as np
 
+from onnxcam.autodiff.casting import cast_like
 from onnxcam.autodiff.core import no_gradient, vjp
-from onnxcam.autodiff.extents import as_int64, axis_of, known_ints, rank_of, reshape_back, shape_of, sizes_along, zeros
+from onnxcam.autodiff.extents import as_int64, axis_of, known_ints, rank_of, reshape_back, shape_of, sizes_along
 from onnxcam.autodiff.scattering import count_up, scatter, scatter_rows, scatter_to_positions
 from onnxcam.autodiff.slicing import place
-from onnxcam.errors import NoReductionRule
 from onnxcam.graph import Node, Value
 
 # Counts, places, patterns and chance.
-no_gradient("ConstantOfShape", "Range", "OneHot", "EyeLike", "Unique", "NonMaxSuppression", "Bernoulli", "Multinomial")
+no_gradient("Constant", "ConstantOfShape", "EyeLike", "Unique", "NonMaxSuppression", "Bernoulli", "Multinomial")
 no_gradient("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
+no_gradient("BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix")
+# Bits and texts.
+no_gradient("BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "StringNormalizer", "TfIdfVectorizer")
 
 
 @vjp("Gather")
@@ -75,34 +78,6 @@ def gather_nd(g: Value, node: Node) -> Value:
     return scatter("ScatterND", g, shape_of(node.x), indices=node.input(1), unique=False)
 
 
-@vjp("ScatterElements")
-def scatter_elements(g: Value, node: Node) -> Sequence[Value | None]:
-    """What was overwritten has no part in y, what was written has it where it went."""
-    _refuse_reduction(node)
-    op, indices, axis = node.tape, node.input(1), node.attributes.get("axis", 0)
-    data = g
-    if node.attributes.get("reduction", "none") == "none" and node.wants(0):
-        data = op.ScatterElements(g, indices, zeros(shape_of(indices), g), axis=axis)
-    return [data, None, op.GatherElements(g, indices, axis=axis) if node.wants(2) else None]
-
-
-@vjp("ScatterND")
-def scatter_nd(g: Value, node: Node) -> Sequence[Value | None]:
-    """The same with slices."""
-    _refuse_reduction(node)
-    op, indices = node.tape, node.input(1)
-    data = g
-    if node.attributes.get("reduction", "none") == "none" and node.wants(0):
-        data = op.ScatterND(g, indices, zeros(shape_of(node.input(2)), g))
-    return [data, None, op.GatherND(g, indices) if node.wants(2) else None]
-
-
-def _refuse_reduction(node: Node) -> None:
-    reduction = node.attributes.get("reduction", "none")
-    if reduction not in ("none", "add"):
-        raise NoReductionRule(node.op_type, node.name, reduction)
-
-
 @vjp("TopK")
 def top_k(g: Value, node: Node) -> Value:
     """The chosen elements' cotangents where these stood; no place is chosen twice along an axis."""
@@ -119,3 +94,24 @@ def compress(g: Value, node: Node) -> Value:
         return scatter_rows(g, node, kept, axis=axis_of(x, node), unique=True)
     count = op.Reshape(op.Size(x), op.ints(1))
     return reshape_back(scatter("ScatterElements", g, count, indices=kept, unique=True, axis=0), node)
+
+
+@vjp("OneHot", answers_all=False)
+def one_hot(g: Value, node: Node) -> list[Value | None]:
+    """The values (off, on) get what came to the places that have them."""
+    op = node.tape
+    indices = as_int64(node.x) if node.x.dtype is not None and node.x.dtype.kind in "iu" else node.x
+    marks = op.OneHot(indices, as_int64(node.input(1)), op.ints(0, 1), axis=node.attributes.get("axis", -1))
+    is_on = marks.equals(1)
+    on, off = op.Where(is_on, g, 0.0), op.Where(is_on, 0.0, g)
+    sums = [op.Reshape(op.ReduceSum(part, keepdims=0), op.ints(1)) for part in (off, on)]
+    return [None, None, op.Concat(*sums, axis=0)]
+
+
+@vjp("Range", answers_all=False)
+def range_(g: Value, node: Node) -> list[Value | None]:
+    """yₖ = start + k·delta; the limit only tells how many there are."""
+    op = node.tape
+    places = cast_like(count_up(op.Size(g)), g)
+    start, delta = op.ReduceSum(g, keepdims=0), op.ReduceSum(g * places, keepdims=0)
+    return [op.Reshape(start, shape_of(node.x)), None, op.Reshape(delta, shape_of(node.input(2)))]

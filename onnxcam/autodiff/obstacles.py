@@ -22,7 +22,7 @@ def obstacle(x: Value, ends: Sequence[Value]) -> NoPathToScore:
     dependent = _dependents(x.tape, x)
     if dependent.isdisjoint(ends):
         return DisconnectedTensor(x.name, named)
-    cuts = _cuts(x.tape, active_values(x.tape, [x]), ends)
+    cuts = _cuts(x.tape, active_values(x.tape.nodes, [x]), ends)
     return FlatPath(x.name, named, cuts[-1].op_type, cuts[-1].name or cuts[-1].output.name)
 
 

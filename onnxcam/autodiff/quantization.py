@@ -12,6 +12,7 @@ import numpy as np
 from onnxcam.autodiff.casting import as_float, cast_like
 from onnxcam.autodiff.core import vjp, vjp_of_outputs
 from onnxcam.autodiff.extents import rank_of, shape_of
+from onnxcam.errors import NoGradientForm
 from onnxcam.graph import Node, Value
 
 # What has no negative number in it has none after these either.
@@ -20,7 +21,8 @@ KEEPING_SIGN = frozenset(
 )
 
 
-@vjp("DequantizeLinear")
+# A zero point that is computed counts as fixed: what it adds to the integers, dequantising takes away again.
+@vjp("DequantizeLinear", answers_all=False)
 def dequantize_linear(g: Value, node: Node) -> Sequence[Value | None]:
     """y = (x − z) s."""
     x, scale, zero = node.x, node.input(1), node.optional(2)
@@ -31,7 +33,7 @@ def dequantize_linear(g: Value, node: Node) -> Sequence[Value | None]:
     return [through, sum_off_axis(g * real, node)]
 
 
-@vjp("QuantizeLinear")
+@vjp("QuantizeLinear", answers_all=False)
 def quantize_linear(g: Value, node: Node) -> Sequence[Value | None]:
     """y = clip(x/s + z): g/s where y is inside its range, which shows in y itself.
 
@@ -48,9 +50,11 @@ def quantize_linear(g: Value, node: Node) -> Sequence[Value | None]:
 
 
 @vjp_of_outputs("DynamicQuantizeLinear", answers_all=False)
-def dynamic_quantize_linear(gs: Sequence[Value | None], node: Node) -> Value | None:
+def dynamic_quantize_linear(gs: Sequence[Value | None], node: Node) -> Value:
     """g/s: its range is that of x, so nothing saturates; that the range moves with x is left out."""
-    return None if gs[0] is None else cast_like(divide(gs[0], node.outputs[1]), node.x)
+    if gs[0] is None:
+        raise NoGradientForm(node.op_type, node.name, "its scale alone, which counts as fixed")
+    return cast_like(divide(gs[0], node.outputs[1]), node.x)
 
 
 def is_unsaturated(y: Value, g: Value) -> Value:

@@ -29,6 +29,7 @@ from onnxcam.errors.files import (
     WouldOverwriteModel,
 )
 from onnxcam.errors.gradients import (
+    ChangingState,
     DisconnectedTensor,
     FlatPath,
     IntegerTensor,
@@ -36,12 +37,12 @@ from onnxcam.errors.gradients import (
     NoGradientRule,
     NoLinearHead,
     NoPathToScore,
-    NoReductionRule,
     NoRelevanceRule,
     NotRepeatable,
     RandomDropout,
     TrainingModeBatchNormalization,
     UnknownShape,
+    UnresolvedSequence,
 )
 from onnxcam.errors.models import (
     AlreadyExplainGraph,
@@ -94,6 +95,7 @@ __all__ = [
     "BuildOptionsUnused",
     "CannotConvert",
     "CannotWriteFile",
+    "ChangingState",
     "ConversionMismatch",
     "CorruptImage",
     "DisconnectedTensor",
@@ -131,7 +133,6 @@ __all__ = [
     "NoGradientRule",
     "NoLinearHead",
     "NoPathToScore",
-    "NoReductionRule",
     "NoRelevanceRule",
     "NoSpatialLayer",
     "NotAnExplainGraph",
@@ -156,6 +157,7 @@ __all__ = [
     "UnknownShape",
     "UnknownSize",
     "UnknownTensor",
+    "UnresolvedSequence",
     "UnsafeSource",
     "UnsupportedImage",
     "UnsupportedLayer",

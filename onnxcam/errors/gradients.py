@@ -32,18 +32,8 @@ class NoRelevanceRule(OnnxCamError):
     def __init__(self, op_type: str, node: str, *, table: str, why: str) -> None:
         super().__init__(
             f"{op_type} (node {node!r}) has no relevance rule in {table!r}: {why}. Take another start (logits, not "
-            f"probabilities), propagate to a later layer, use gradients or 'guided', or give the table your own rule "
-            f"for it: {{**table, {op_type!r}: Rule(…)}}, see docs/backward-tables.md."
-        )
-
-
-class NoReductionRule(OnnxCamError):
-    """A scatter combines what meets in a way that has no gradient rule."""
-
-    def __init__(self, op_type: str, node: str, reduction: str) -> None:
-        super().__init__(
-            f"{op_type} (node {node!r}) combines what meets by {reduction!r}; its gradient is known for 'none' and "
-            f"'add' only. Explain a later layer, or use a method without gradients (--method eigencam)."
+            f"probabilities), propagate to a later layer, use 'lrp-attention' for transformers or 'guided', or give "
+            f"the table your own rule for it: table.with_rules({{{op_type!r}: Rule(…)}}), see docs/backward-tables.md."
         )
 
 
@@ -54,6 +44,17 @@ class UnknownShape(OnnxCamError):
         super().__init__(
             f"The gradient of {op_type} (node {node!r}) needs {what}, which the model leaves open. Export it with a "
             f"fixed image size, or explain a later layer."
+        )
+
+
+class UnresolvedSequence(OnnxCamError):
+    """A list of tensors whose length, or a position in it, shows only when the model runs."""
+
+    def __init__(self, op_type: str, node: str) -> None:
+        super().__init__(
+            f"{op_type} (node {node!r}) works on a list of tensors whose length, or the position it takes, shows only "
+            f"when the model runs, so that its gradient cannot be written down. Export the model with fixed sizes and "
+            f"positions, or explain a later layer."
         )
 
 
@@ -138,4 +139,16 @@ class NotRepeatable(OnnxCamError):
         super().__init__(
             f"Several targets an image need what lies above the layer to run for each, but {tensor!r} {why}. Explain a "
             f"later layer, or build without multi_target."
+        )
+
+
+class ChangingState(OnnxCamError):
+    """A loop carries a tensor whose shape changes from one iteration to the next."""
+
+    def __init__(self, op_type: str, node: str, state: str, change: str) -> None:
+        super().__init__(
+            f"{op_type} (node {node!r}) carries {state!r} between iterations, and {change}, while how often "
+            f"it runs shows only later: its gradient needs the states of all iterations in one tensor. Explain a later "
+            f"layer (onnxcam layers MODEL lists them), use a method without gradients (--method eigencam), or export "
+            f"the model with its loop unrolled (PyTorch: traced, not scripted) or with the state at its final size."
         )

@@ -11,7 +11,7 @@ from onnxcam.layouts.reach import MAXIMA, Reach
 
 # A pool only repeats what lies before it at a lower resolution; others move it, or pass it on.
 POOLS = frozenset("MaxPool AveragePool LpPool Dropout Identity Transpose Cast QuantizeLinear DequantizeLinear".split())
-PRODUCTS = frozenset(("MatMul", "Gemm", "Conv", "Einsum"))
+PRODUCTS = frozenset(("MatMul", "Gemm", "Conv", "Einsum", "MatMulInteger", "ConvInteger"))
 # What an attention does to its input before places meet: a product with weights, a bias, heads parted from one another.
 PROJECTING = PRODUCTS | frozenset(
     (
@@ -27,6 +27,7 @@ PROJECTING = PRODUCTS | frozenset(
         "Unsqueeze",
         "Identity",
         "Cast",
+        "DynamicQuantizeLinear",
     )
 )
 AVERAGED = "the last spatial activation before space is averaged or flattened away"

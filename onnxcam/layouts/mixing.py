@@ -6,7 +6,7 @@ from onnxcam.layouts.axes import Axes, Axis, channels, is_spatial, joined
 from onnxcam.layouts.following import Step, UnknownAxes, follows
 
 
-@follows("MatMul", "MatMulInteger", "QLinearMatMul")
+@follows("MatMul", "MatMulInteger", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QLinearMatMul")
 def matmul(step: Step) -> Axes:
     """Rows of the first, columns of the second; what is in front is broadcast."""
     a, b = step.axes(0), step.axes(3 if step.node.op_type == "QLinearMatMul" else 1)
