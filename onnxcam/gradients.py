@@ -9,6 +9,7 @@ import numpy as np
 from onnx import ModelProto
 
 from onnxcam.autodiff import RULES, Rule, custom_domains, differentiate, obstacle
+from onnxcam.autodiff.backward import rules_named
 from onnxcam.errors import IntegerTensor, UnknownTensor
 from onnxcam.graph import Tape, Value, check, drop_unused, load
 from onnxcam.naming import known_names
@@ -38,6 +39,7 @@ def gradient(
 
     Raises:
         UnknownTensor: if the model has no tensor of that name.
+        UnknownChoice: if no table has the name given as `rules`.
         NoPathToScore: if one of `wrt` has no gradient: DisconnectedTensor, FlatPath or IntegerTensor.
         NoGradientRule, NoGradientForm, UnknownShape: if an op on the way cannot be differentiated exactly.
         OnnxCamError: what opening the source raises.
@@ -61,7 +63,7 @@ def gradient(
 def _table(rules: str | Mapping[str, Rule] | None) -> Mapping[str, Rule]:
     """The rules to walk by."""
     if isinstance(rules, str):
-        raise NotImplementedError
+        return rules_named(rules)
     return RULES if rules is None else rules
 
 

@@ -19,12 +19,18 @@ import numpy as np
 import onnx
 import onnx.helper
 import onnx.numpy_helper
-from onnx import ModelProto, NodeProto, TensorProto, TypeProto
+from onnx import ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
 
-from onnxcam.graph.node import Node
-from onnxcam.graph.shapes import infer_outputs, infer_types, tensor_type
-from onnxcam.graph.value import Array, Dim, Operand, Value
-from onnxcam.graph.walk import Names
+from onnxcam.graph.inference import all_types
+from onnxcam.graph.node import Node, likeness
+from onnxcam.graph.shapes import infer_outputs, tensor_type
+from onnxcam.graph.symbols import clearer_types
+from onnxcam.graph.types import without_inferred_symbols
+from onnxcam.graph.value import Array, Dim, Operand, Value, typical
+from onnxcam.graph.walk import Names, bodies
+
+# Key of the metadata of nodes that were added: what for, say gradient/layer4.
+MARK = "onnxcam"
 
 
 class Tape:
@@ -39,7 +45,7 @@ class Tape:
 
     def __init__(self, model: ModelProto) -> None:
         self.model = model
-        self.types: MutableMapping[str, TypeProto] = infer_types(model)
+        self.types: MutableMapping[str, TypeProto] = all_types(model)
         self.scope = "onnxcam"
         self.constants: MutableMapping[str, TensorProto] = {t.name: t for t in model.graph.initializer}
         # An initializer that is an input too is a default, which the caller may replace: no constant.
@@ -47,11 +53,17 @@ class Tape:
             self.constants.pop(info.name, None)
         self.producers: dict[str, Node] = {}
         self.nodes: list[Node] = []
-        self._names = Names(model.graph)
+        self.names = Names(model.graph)
         self._emitted: dict[Any, tuple[Value, ...]] = {}
         self._shared: dict[Any, Value] = {}
+        self._noted: dict[str, ValueInfoProto] = {info.name: info for info in model.graph.value_info}
+        for name, kind in clearer_types(model.graph, self.types).items():
+            self.types[name] = kind
+            self._write_down(name, without_inferred_symbols(kind))
         for proto in model.graph.node:
-            self._record(proto)
+            node = self._record(proto)
+            if not any(bodies(proto)):
+                self._emitted.setdefault(node.likeness, node.outputs)
 
     def value(self, name: str) -> Value:
         """The tensor of that name."""
@@ -76,7 +88,7 @@ class Tape:
             raise AttributeError(op_type)
 
         def emit(*inputs: Operand | None, **attributes: Any) -> Value:
-            like = _typical([x for x in inputs if isinstance(x, Value)])
+            like = typical([x for x in inputs if isinstance(x, Value)])
             values = [x if isinstance(x, Value) or x is None else self.number(x, like) for x in inputs]
             return self.emit(op_type, values, attributes)[0]
 
@@ -88,21 +100,28 @@ class Tape:
         """The outputs of a new node, or of the equal one that was emitted before."""
         names = [value.name if value else "" for value in inputs]
         given = {key: value for key, value in attributes.items() if value is not None}
-        key = (op_type, tuple(names), outputs, repr(sorted(given.items())))
+        key = likeness(op_type, names, given, outputs)
         if key not in self._emitted:
             results = [self.fresh_name(op_type) for _ in range(outputs)]
             domain, _, kind = op_type.rpartition(".")
             proto = onnx.helper.make_node(kind, names, results, name=results[0], domain=domain, **given)
-            self.model.graph.node.append(proto)
             self._infer(proto)
-            self._emitted[key] = self._record(self.model.graph.node[-1]).outputs
+            self._emitted[key] = self.add_node(proto, {}).outputs
         return self._emitted[key]
 
     def add_node(self, proto: NodeProto, types: Mapping[str, TypeProto]) -> Node:
-        """The node, on the tape as it is; `types`: what is known of its outputs."""
+        """The node, on the tape as it is but for a mark that it was added; `types`: what is known of its outputs."""
+        proto.metadata_props.add(key=MARK, value=self.scope)
         self.model.graph.node.append(proto)
         self.types.update(types)
         return self._record(self.model.graph.node[-1])
+
+    def extend(self, node: Node, name: str, kind: TypeProto) -> Value:
+        """One more output of the node, the last, under that name."""
+        node.proto.output.append(name)
+        node.outputs = (*node.outputs, self.value(name))
+        self.types[name], self.producers[name] = kind, node
+        return node.outputs[-1]
 
     def imagine(
         self, op_type: str, inputs: Sequence[Value | None], outputs: Sequence[Value], attributes: Mapping[str, Any]
@@ -126,7 +145,7 @@ class Tape:
         array = np.asarray(array)
         key = (array.dtype.str, array.dtype.name, array.shape, array.tobytes())
         if key not in self._shared:
-            tensor = onnx.numpy_helper.from_array(array, self._names.fresh("constant"))
+            tensor = onnx.numpy_helper.from_array(array, self.names.fresh("constant"))
             self.add_constant(tensor)
             self._shared[key] = self.value(tensor.name)
         return self._shared[key]
@@ -146,7 +165,7 @@ class Tape:
     def _enter(self, tensor: TensorProto) -> Value:
         self.constants[tensor.name] = tensor
         self.types[tensor.name] = tensor_type(tensor)
-        self._names.take(tensor.name)
+        self.names.take(tensor.name)
         return self.value(tensor.name)
 
     def add_input(self, name: str, dtype: Any, shape: Sequence[Dim] | None, *, default: Array | None = None) -> Value:
@@ -156,16 +175,15 @@ class Tape:
         if default is not None:
             self.model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(default, dtype), name))
         self.types[name] = self.model.graph.input[-1].type
-        self._names.take(name)
+        self.names.take(name)
         return self.value(name)
 
     def add_output(self, value: Value, name: str, *, shape: Sequence[Dim] | None = None) -> None:
         """The value as an output of the model, the last, under that name; `shape` where inference knows less."""
         identity = onnx.helper.make_node("Identity", [value.name], [name], name=name)
-        self.model.graph.node.append(identity)
-        self._names.take(name)
+        self.names.take(name)
         self._infer(identity)
-        self._record(self.model.graph.node[-1])
+        self.add_node(identity, {})
         kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(value.dtype or np.float32))
         self.model.graph.output.append(
             onnx.helper.make_tensor_value_info(name, kind, value.shape if shape is None else shape)
@@ -186,7 +204,7 @@ class Tape:
 
     def free_name(self, stem: str) -> str:
         """The stem itself where nothing in the model bears it, else with a number behind it."""
-        return self._names.fresh(stem)
+        return self.names.fresh(stem)
 
     def type_of(self, value: Value) -> TypeProto | None:
         """The value's type, as far as ONNX can infer it."""
@@ -202,6 +220,16 @@ class Tape:
         kind.tensor_type.shape.CopyFrom(source.tensor_type.shape)
         if like.shape is not None:
             self.types[value.name] = kind
+            self._write_down(value.name, without_inferred_symbols(kind))
+
+    def _write_down(self, name: str, kind: TypeProto) -> None:
+        """Leaves the type in the model, for whoever cannot infer it.
+
+        ONNX Runtime keeps blocked layouts through sums and products only where it sees that shapes are equal.
+        """
+        if name not in self._noted:
+            self._noted[name] = self.model.graph.value_info.add(name=name)
+        self._noted[name].type.CopyFrom(kind)
 
     def constant_of(self, value: Value) -> Array | None:
         """The elements of a constant; None for what is computed, and for data kept outside the file."""
@@ -220,9 +248,3 @@ class Tape:
         self.nodes.append(node)
         self.producers.update({name: node for name in proto.output if name})
         return node
-
-
-def _typical(values: Sequence[Value]) -> Value | None:
-    """The value whose type a bare number beside them takes: the first that is no index, shape or truth value."""
-    floating = (x for x in values if x.dtype is not None and x.dtype.kind not in "iub")
-    return next(floating, values[0] if values else None)
