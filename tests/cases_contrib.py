@@ -1,12 +1,216 @@
-"""Rows for com.microsoft's activations. No float64 kernels: evaluated by reference_ops, which test_contrib compares."""
+"""Rows for ONNX Runtime's own ops: lowered on loading, compared with ONNX Runtime's kernels in test_contrib.
 
-from conformance import Row
+Inputs are as the kernels want them; `NO_KERNEL` are ops without one on the CPU, which test_contrib has formulae for.
+"""
 
-ROWS = [
+import numpy as np
+from conformance import Fixed, Row, positive, spread
+
+RNG = np.random.default_rng(5)
+IDS = Fixed(np.array([[3, 0, 1], [2, 2, 4]], np.int32))
+KINDS = Fixed(np.array([[0, 1, 1], [1, 0, 0]], np.int32))
+WORDS = Fixed(np.array([[1, 1, 0], [1, 1, 1]], np.int32))
+# The kernel reads past a mask of whole words only where batch and length agree: (batch 2, keys 3).
+ENDS = Fixed(np.array([2, 3], np.int32))
+ENDS_AND_STARTS = Fixed(np.array([3, 2, 1, 0], np.int32))
+BY_QUERY = Fixed(RNG.integers(0, 2, (2, 3, 3)).astype(np.int32) | np.eye(3, dtype=np.int32))
+TABLE = RNG.uniform(0, 3, (8, 2))
+COSINES, SINES = Fixed(np.cos(TABLE)), Fixed(np.sin(TABLE))
+PLACES = Fixed(np.array([[0, 3, 5], [7, 2, 1]]))
+BYTES = Fixed(RNG.integers(0, 256, (3, 2, 8)).astype(np.uint8))  # 4 bits: 3 rows, 2 blocks of 16
+OCTETS = Fixed(RNG.integers(0, 256, (3, 2, 16)).astype(np.uint8))
+BLOCK_SCALES = Fixed(RNG.uniform(0.01, 0.1, (3, 2)))
+K_IS_AN_ATTRIBUTE = "the last size of A is an attribute"
+BOXES = np.array([[0.1, 0.2, 0.7, 0.9], [-0.2, 0.3, 0.6, 1.3], [0.8, 0.6, 0.1, 0.2]])
+
+ACTIVATIONS = [
     Row("Gelu", "y = com.microsoft.Gelu(x)", x=(2, 3)),
     Row("BiasGelu", "y = com.microsoft.BiasGelu(x, b)", x=(2, 3), b=(3,)),
     Row("FastGelu", "y = com.microsoft.FastGelu(x)", x=(2, 3)),
     Row("FastGelu, bias", "y = com.microsoft.FastGelu(x, b)", x=(2, 2, 3), b=(3,)),
     Row("QuickGelu", "y = com.microsoft.QuickGelu(x)", x=(2, 3)),
     Row("QuickGelu, alpha", "y = com.microsoft.QuickGelu<alpha=1.2>(x)", x=(2, 3)),
+    Row("QuickGelu, alpha of 1", "y = com.microsoft.QuickGelu<alpha=1.0>(x)", x=(2, 3)),
+    Row("BiasSplitGelu", "y = com.microsoft.BiasSplitGelu(x, b)", x=(2, 2, 6), b=(6,)),
+    Row("ScaledSiLU", "y = com.microsoft.ScaledSiLU<alpha=0.7>(x)", x=(2, 3)),
+    Row("ScaledSiLU, by an input", "y = com.microsoft.ScaledSiLU(x, s)", x=(2, 3), s=np.array(1.3)),
+    Row("Affine", "y = com.microsoft.Affine<alpha=1.5, beta=0.3>(x)", x=(2, 3)),
+    Row("Scale", "y = com.microsoft.Scale<scale=1.5>(x)", x=(2, 3)),
+    Row("ScaledTanh", "y = com.microsoft.ScaledTanh<alpha=1.5, beta=0.3>(x)", x=(2, 3)),
+    Row("ParametricSoftplus", "y = com.microsoft.ParametricSoftplus<alpha=1.5, beta=0.3>(x)", x=(2, 3)),
 ]
+LINEAR = [
+    Row("FusedMatMul, alpha", "y = com.microsoft.FusedMatMul<alpha=0.5>(a, b)", a=(2, 3), b=(3, 2)),
+    Row("FusedMatMul, transA", "y = com.microsoft.FusedMatMul<transA=1>(a, b)", a=(2, 3, 2), b=(2, 3, 2)),
+    Row("FusedMatMul, transB", "y = com.microsoft.FusedMatMul<transB=1>(a, b)", a=(2, 2, 3), b=(2, 2, 3)),
+    Row("FusedMatMul, transBatchA", "y = com.microsoft.FusedMatMul<transBatchA=1>(a, b)", a=(2, 4, 3), b=(4, 3, 2)),
+    Row("FusedMatMul, both in A", "y = com.microsoft.FusedMatMul<transBatchA=1, transA=1>(a, b)",
+        a=(3, 2, 4, 2), b=(2, 4, 3, 2)),
+    Row("FusedMatMul, both in B", "y = com.microsoft.FusedMatMul<transBatchB=1, transB=1>(a, b)",
+        a=(2, 4, 2, 3), b=(2, 2, 4, 3)),
+    Row("FusedMatMul, a vector", "y = com.microsoft.FusedMatMul<transA=1>(a, b)", a=(3,), b=(3, 2)),
+    Row("TransposeMatMul", "y = com.microsoft.TransposeMatMul<transB=1, alpha=2.0>(a, b)", a=(2, 3), b=(2, 3)),
+    Row("FusedMatMulActivation", 'y = com.microsoft.FusedMatMulActivation<transB=1, activation="Tanh">(a, b)',
+        a=(2, 3), b=(2, 3)),
+    Row("FusedGemm", 'y = com.microsoft.FusedGemm<transB=1, alpha=0.5, beta=2.0, activation="Sigmoid">(a, b, c)',
+        a=(2, 3), b=(2, 3), c=(2,)),
+    Row("FusedGemm, LeakyRelu",
+        'y = com.microsoft.FusedGemm<activation="LeakyRelu", activation_alpha=0.3>(a, b)', a=(2, 3), b=(3, 2)),
+    Row("FusedGemm, HardSigmoid",
+        'y = com.microsoft.FusedGemm<activation="HardSigmoid", activation_alpha=0.1, activation_beta=0.4>(a, b)',
+        a=(2, 3), b=(3, 2)),
+    Row("FusedGemm, Selu",
+        'y = com.microsoft.FusedGemm<activation="Selu", activation_alpha=1.1, activation_gamma=0.9>(a, b)',
+        a=(2, 3), b=(3, 2)),
+    Row("GemmFastGelu", "y = com.microsoft.GemmFastGelu(a, b, c)", a=(2, 2, 3), b=(3, 2), c=(2,)),
+    Row("GatedAdd", "y = com.microsoft.GatedAdd(x, z, g)", x=(2, 3), z=(2, 3), g=(2, 1)),
+    Row("BiasAdd", "y = com.microsoft.BiasAdd(x, b, s)", x=(2, 2, 3), b=(3,), s=(2, 2, 3)),
+    Row("BiasDropout", "y = com.microsoft.BiasDropout(x, b, r)", x=(2, 3), b=(3,), r=(2, 3)),
+    Row("CDist", "y = com.microsoft.CDist(a, b)", a=(2, 3), b=(4, 3)),
+    Row("CDist, euclidean", 'y = com.microsoft.CDist<metric="euclidean">(a, b)', a=(2, 3), b=(4, 3)),
+    Row("MatMulNBits, 4 bits", "y = com.microsoft.MatMulNBits<K=29, N=3, block_size=16, bits=4>(a, w, s)",
+        a=(2, 29), w=BYTES, s=BLOCK_SCALES, skip_dynamic=K_IS_AN_ATTRIBUTE),
+    Row("MatMulNBits, zero points and bias",
+        "y = com.microsoft.MatMulNBits<K=32, N=3, block_size=16, bits=4>(a, w, s, z, , b)", a=(2, 32), w=BYTES,
+        s=BLOCK_SCALES, z=Fixed(np.array([[0x53], [0x7F], [0x08]], np.uint8)), b=(3,), skip_dynamic=K_IS_AN_ATTRIBUTE),
+    Row("MatMulNBits, 8 bits", "y = com.microsoft.MatMulNBits<K=32, N=3, block_size=16, bits=8>(a, w, s, z)",
+        a=(2, 2, 32), w=OCTETS, s=BLOCK_SCALES, z=Fixed(RNG.integers(90, 150, (3, 2)).astype(np.uint8)),
+        skip_dynamic=K_IS_AN_ATTRIBUTE),
+]  # fmt: skip
+CONV = {"x": (1, 2, 5, 5), "w": (3, 2, 3, 3)}
+CONVOLUTION = [
+    Row("FusedConv, Relu", 'y = com.microsoft.FusedConv<activation="Relu">(x, w)', **CONV),
+    Row("FusedConv, residual",
+        'y = com.microsoft.FusedConv<pads=[1,1,1,1], strides=[2,2], activation="Tanh">(x, w, b, z)',
+        **CONV, b=(3,), z=(1, 3, 3, 3)),
+    Row("FusedConv, residual without bias", "y = com.microsoft.FusedConv(x, w, , z)", **CONV, z=(1, 3, 3, 3)),
+    Row("FusedConv, LeakyRelu", 'y = com.microsoft.FusedConv<activation="LeakyRelu", activation_params=[0.3]>(x, w)',
+        **CONV),
+    Row("FusedConv, Clip", 'y = com.microsoft.FusedConv<activation="Clip", activation_params=[-1.0, 2.0]>(x, w)',
+        **CONV),
+    Row("FusedConv, HardSigmoid",
+        'y = com.microsoft.FusedConv<activation="HardSigmoid", activation_params=[0.2, 0.4]>(x, w)', **CONV),
+    Row("FusedConv, HardSwish", 'y = com.microsoft.FusedConv<activation="HardSwish">(x, w)', **CONV),
+    Row("FusedConv, groups", 'y = com.microsoft.FusedConv<group=2, activation="Sigmoid">(x, w)',
+        x=(2, 2, 4), w=(2, 1, 3)),
+    Row("NhwcConv", "y = com.microsoft.NhwcConv<pads=[1,0,1,0]>(x, w, b)", x=(1, 5, 4, 2), w=(3, 2, 3, 3), b=(3,)),
+    Row("NhwcFusedConv", 'y = com.microsoft.NhwcFusedConv<activation="Sigmoid">(x, w, , z)',
+        x=(1, 5, 4, 2), w=(3, 2, 3, 3), z=(1, 3, 2, 3)),
+    Row("ConvTransposeWithDynamicPads", "y = com.microsoft.ConvTransposeWithDynamicPads<strides=[2,2]>(x, w, p, b)",
+        x=(1, 2, 3, 3), w=(2, 3, 3, 3), p=Fixed(np.array([1, 0, 0, 1])), b=(3,)),
+]  # fmt: skip
+NORM = {"s": (4,), "b": (4,)}
+NORMALIZATION = [
+    Row("SimplifiedLayerNormalization", "y = com.microsoft.SimplifiedLayerNormalization<epsilon=0.01>(x, s)",
+        x=(2, 4), s=(4,)),
+    Row("SimplifiedLayerNormalization, two axes", "y = com.microsoft.SimplifiedLayerNormalization<axis=1>(x, s)",
+        x=(2, 3, 4), s=(3, 4)),
+    Row("SkipLayerNormalization", "y = com.microsoft.SkipLayerNormalization<epsilon=0.1>(x, k, s)",
+        x=(2, 3, 4), k=(2, 3, 4), s=(4,)),
+    Row("SkipLayerNormalization, all of it", "y, , , z = com.microsoft.SkipLayerNormalization(x, k, s, b, c)",
+        outputs=("y", "z"), x=(2, 3, 4), k=(3, 4), **NORM, c=(4,)),
+    Row("SkipSimplifiedLayerNormalization", "y = com.microsoft.SkipSimplifiedLayerNormalization<epsilon=0.1>(x, k, s)",
+        x=(2, 3, 4), k=(2, 3, 4), s=(4,)),
+    Row("SkipSimplifiedLayerNormalization, all of it",
+        "y, , , z = com.microsoft.SkipSimplifiedLayerNormalization(x, k, s, b)", outputs=("y", "z"),
+        x=(2, 3, 4), k=(2, 3, 4), **NORM),
+    Row("GroupNorm", "y = com.microsoft.GroupNorm<groups=2, activation=0, epsilon=0.1>(x, s, b)",
+        x=(2, 3, 2, 4), **NORM),
+    Row("GroupNorm, SiLU", "y = com.microsoft.GroupNorm<groups=2, activation=1, channels_last=0>(x, s, b)",
+        x=(2, 4, 3, 2), **NORM),
+    Row("SkipGroupNorm", "y, z = com.microsoft.SkipGroupNorm<groups=2, activation=1>(x, s, b, k, c)",
+        outputs=("y", "z"), x=(2, 3, 2, 4), **NORM, k=(2, 4), c=(4,)),
+    Row("SkipGroupNorm, channels first",
+        "y = com.microsoft.SkipGroupNorm<groups=2, activation=0, channels_last=0>(x, s, b, k, c)",
+        x=(2, 4, 3, 2), **NORM, k=(2, 4), c=(4,)),
+    Row("GatedRMSNorm", "y = com.microsoft.GatedRMSNorm<epsilon=0.1>(x, s, g)", x=(2, 3, 4), s=(4,), g=(2, 3, 4),
+        skip_dynamic="the scale may be of parts of the last axis"),
+    Row("GatedRMSNorm, sigmoid", 'y = com.microsoft.GatedRMSNorm<activation="sigmoid">(x, s, g)',
+        x=(2, 3, 4), s=(4,), g=(2, 3, 4), skip_dynamic="the scale may be of parts of the last axis"),
+    Row("EmbedLayerNormalization", "y, m = com.microsoft.EmbedLayerNormalization<epsilon=0.1>(i, k, w, p, t, s, b)",
+        i=IDS, k=KINDS, w=(5, 4), p=(6, 4), t=(2, 4), **NORM),
+    Row("EmbedLayerNormalization, sum", "y, m, z = com.microsoft.EmbedLayerNormalization(i, , w, p, , s, b)",
+        outputs=("y", "z"), i=IDS, w=(5, 4), p=(6, 4), **NORM),
+    Row("EmbedLayerNormalization, places told",
+        "y, m = com.microsoft.EmbedLayerNormalization(i, , w, p, , s, b, , q)",
+        i=IDS, w=(5, 4), p=(8, 4), **NORM, q=Fixed(np.array([[4, 0, 2], [7, 1, 1]], np.int32))),
+    Row("BiasSoftmax", "y = com.microsoft.BiasSoftmax<axis=-1, is_inner_broadcast=1>(x, b)", x=(2, 2, 3), b=(2, 1, 3)),
+    Row("BiasSoftmax, over the rest", "y = com.microsoft.BiasSoftmax<axis=1, is_inner_broadcast=0>(x, b)",
+        x=(2, 2, 3), b=(2, 3)),
+]  # fmt: skip
+SELF = {"x": (2, 3, 4), "w": Fixed(RNG.normal(size=(4, 12))), "b": Fixed(RNG.normal(size=12))}
+HEADS = {"q": (2, 3, 4), "k": (2, 5, 4), "v": (2, 5, 6)}
+ATTENTION = [
+    Row("Attention", "y = com.microsoft.Attention<num_heads=2>(x, w, b)", x=(2, 3, 4), w=(4, 12), b=(12,)),
+    Row("Attention, no bias", "y = com.microsoft.Attention<num_heads=2, scale=0.3>(x, w)", x=(2, 3, 4), w=(4, 12)),
+    Row("Attention, values of another size",
+        "y = com.microsoft.Attention<num_heads=2, qkv_hidden_sizes=[4, 4, 6]>(x, w, b)",
+        x=(2, 3, 4), w=(4, 14), b=(14,)),
+    Row("Attention, causal", "y = com.microsoft.Attention<num_heads=2, unidirectional=1>(x, w, b)", **SELF),
+    Row("Attention, words masked", "y = com.microsoft.Attention<num_heads=2>(x, w, b, m)", **SELF, m=WORDS),
+    Row("Attention, words masked by little",
+        "y = com.microsoft.Attention<num_heads=2, mask_filter_value=-1.0>(x, w, b, m)", **SELF, m=WORDS),
+    Row("Attention, masked by query", "y = com.microsoft.Attention<num_heads=2>(x, w, b, m)", **SELF, m=BY_QUERY),
+    Row("Attention, masked behind", "y = com.microsoft.Attention<num_heads=2>(x, w, b, m)", **SELF, m=ENDS),
+    Row("Attention, masked on both sides", "y = com.microsoft.Attention<num_heads=2>(x, w, b, m)",
+        **SELF, m=ENDS_AND_STARTS),
+    Row("Attention, causal and masked", "y = com.microsoft.Attention<num_heads=2, unidirectional=1>(x, w, b, m)",
+        **SELF, m=WORDS),
+    Row("Attention, bias of the scores", "y = com.microsoft.Attention<num_heads=2>(x, w, b, , , a)",
+        **SELF, a=(1, 2, 3, 3)),
+    Row("Attention, with a past", "y, p = com.microsoft.Attention<num_heads=2, unidirectional=1>(x, w, b, , z)",
+        outputs=("y", "p"), **SELF, z=(2, 2, 2, 4, 2)),
+    Row("MultiHeadAttention", "y = com.microsoft.MultiHeadAttention<num_heads=2>(q, k, v)", **HEADS),
+    Row("MultiHeadAttention, bias", "y = com.microsoft.MultiHeadAttention<num_heads=2, scale=0.4>(q, k, v, b)",
+        **HEADS, b=(14,)),
+    Row("MultiHeadAttention, masked", "y = com.microsoft.MultiHeadAttention<num_heads=2>(q, k, v, , m)",
+        **HEADS, m=Fixed(np.array([[1, 1, 0, 1, 0], [0, 1, 1, 1, 1]], np.int32))),
+    Row("MultiHeadAttention, masked behind", "y = com.microsoft.MultiHeadAttention<num_heads=2>(q, k, v, , m)",
+        **HEADS, m=Fixed(np.array([2, 4], np.int32))),
+    Row("MultiHeadAttention, causal", "y = com.microsoft.MultiHeadAttention<num_heads=2, unidirectional=1>(q, k, v)",
+        q=(2, 3, 4), k=(2, 3, 4), v=(2, 3, 4)),
+    Row("MultiHeadAttention, bias of the scores", "y = com.microsoft.MultiHeadAttention<num_heads=2>(q, k, v, , , a)",
+        **HEADS, a=(2, 1, 3, 5)),
+    Row("MultiHeadAttention, heads given", "y = com.microsoft.MultiHeadAttention<num_heads=2>(q, k, v)",
+        q=(2, 3, 4), k=(2, 2, 5, 2), v=(2, 2, 5, 2)),
+    Row("MultiHeadAttention, with a past",
+        "y, p, u = com.microsoft.MultiHeadAttention<num_heads=2>(q, k, v, b, , , pk, pv)", outputs=("y", "p", "u"),
+        q=(2, 3, 4), k=(2, 3, 4), v=(2, 3, 4), b=(12,), pk=(2, 2, 1, 2), pv=(2, 2, 1, 2)),
+    Row("RotaryEmbedding", "y = com.microsoft.RotaryEmbedding(x, p, c, s)", x=(2, 3, 8), p=PLACES, c=COSINES, s=SINES),
+    Row("RotaryEmbedding, neighbours", "y = com.microsoft.RotaryEmbedding<interleaved=1>(x, p, c, s)",
+        x=(2, 3, 8), p=PLACES, c=COSINES, s=SINES),
+    Row("RotaryEmbedding, four axes", "y = com.microsoft.RotaryEmbedding(x, p, c, s)",
+        x=(2, 2, 3, 4), p=Fixed(np.array([2])), c=COSINES, s=SINES),
+    Row("RotaryEmbedding, three axes from a place", "y = com.microsoft.RotaryEmbedding(x, p, c, s)",
+        x=(2, 3, 8), p=Fixed(np.array([2])), c=COSINES, s=SINES),
+    Row("RotaryEmbedding, in part",
+        "y = com.microsoft.RotaryEmbedding<num_heads=2, rotary_embedding_dim=4>(x, p, c, s)",
+        x=(2, 3, 12), p=PLACES, c=COSINES, s=SINES),
+]  # fmt: skip
+OTHERS = [
+    Row("GridSample of com.microsoft", "y = com.microsoft.GridSample<align_corners=1>(x, g)", x=(1, 2, 3, 3),
+        g=0.37 * spread(1, 2, 2, 2)),
+    Row("Trilu of com.microsoft", "y = com.microsoft.Trilu<upper=0>(x)", x=(3, 3)),
+    Row("GatherND of com.microsoft", "y = com.microsoft.GatherND(x, i)", x=(3, 2), i=Fixed(np.array([[1], [0]]))),
+    Row("Pad of com.microsoft", "y = com.microsoft.Pad(x, p, v)", x=(2, 2), p=Fixed(np.array([[0, 2, 1, 0]])),
+        v=Fixed(np.array([1.5]))),
+    Row("Range of com.microsoft", "r = com.microsoft.Range(a, b); y = Mul(x, r)", x=(3,), a=Fixed(np.array([1.0])),
+        b=Fixed(np.array(4.0))),
+    Row("Unique of com.microsoft", "u, i, c = com.microsoft.Unique(f); y = Mul(x, u)", x=(3,),
+        f=Fixed(np.array([2.0, 1.0, 1.0, 3.0]))),
+    Row("ExpandDims", "y = com.microsoft.ExpandDims(x, a)", x=(2, 3), a=Fixed(np.array(-1, np.int32))),
+    Row("DynamicSlice", "y = com.microsoft.DynamicSlice(x, s, e, a)", x=(3, 4), s=Fixed(np.array([1])),
+        e=Fixed(np.array([9])), a=Fixed(np.array([1]))),
+    Row("Crop", "y = com.microsoft.Crop<border=[1, 0, 0, 2]>(x)", x=(1, 2, 4, 3)),
+    Row("Crop to a size", "y = com.microsoft.Crop<border=[1, 1, 0, 0], scale=[2, 1]>(x)", x=(1, 2, 4, 3)),
+    Row("ImageScaler", "y = com.microsoft.ImageScaler<scale=0.5, bias=[1.0, 2.0]>(x)", x=(1, 2, 2, 3)),
+    Row("ComplexMul", "y = com.microsoft.ComplexMul(a, b)", a=(3, 2), b=(3, 2)),
+    Row("ComplexMulConj", "y = com.microsoft.ComplexMulConj(a, b)", a=(3, 2), b=(3, 2)),
+    Row("TorchEmbedding", "y = com.microsoft.TorchEmbedding(w, i)", w=(4, 3), i=Fixed(np.array([[1, 3], [0, 1]]))),
+    Row("CropAndResize", "y = com.microsoft.CropAndResize<extrapolation_value=0.7>(x, r, i, c)",
+        x=(2, 2, 4, 5), r=BOXES, i=Fixed(np.array([0, 1, 1], np.int32)), c=Fixed(np.array([3, 4], np.int32))),
+    Row("CropAndResize to one row", "y = com.microsoft.CropAndResize(x, r, i, c)", x=(2, 2, 4, 5), r=BOXES,
+        i=Fixed(np.array([0, 1, 1], np.int32)), c=Fixed(np.array([1, 3], np.int32))),
+    Row("Inverse", "y = com.microsoft.Inverse(x)", x=positive(2, 3, 3) + 4 * np.eye(3)),
+]  # fmt: skip
+ROWS = [*ACTIVATIONS, *LINEAR, *CONVOLUTION, *NORMALIZATION, *ATTENTION, *OTHERS]

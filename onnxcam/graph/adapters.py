@@ -182,6 +182,18 @@ def refuse(node: NodeProto, scope: Scope, reason: str) -> UnsupportedOperator:
     return UnsupportedOperator(node.op_type, node.name or node.output[0], scope.opset, reason=reason)
 
 
+def inherit(nodes: list[NodeProto], before: NodeProto, scope: Scope) -> None:
+    """The one that makes the old node's first output takes its name, the others one like it; all take its metadata."""
+    for node in nodes:
+        if before.output[0] in node.output:
+            node.name = before.name
+        elif before.name and node.name in ("", before.name):
+            node.name = scope.names.fresh(f"{before.name}/{node.op_type}")
+        if not node.metadata_props:
+            node.metadata_props.extend(before.metadata_props)
+        node.doc_string = node.doc_string or before.doc_string
+
+
 def constant_tensor(node: NodeProto) -> TensorProto | None:
     """The tensor of a Constant node, whichever of its attributes holds it; None for sparse ones."""
     for attribute in node.attribute:

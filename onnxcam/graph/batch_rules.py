@@ -16,13 +16,12 @@ ELEMENTWISE = (
     "Floor", "Greater", "GreaterOrEqual", "HardSigmoid", "HardSwish", "Identity", "IsInf", "IsNaN", "LeakyRelu", "Less",
     "LessOrEqual", "Log", "Max", "Mean", "Min", "Mish", "Mod", "Mul", "Neg", "Not", "Or", "PRelu", "Pow", "Reciprocal",
     "Relu", "Round", "Selu", "Shrink", "Sigmoid", "Sign", "Sin", "Sinh", "Softplus", "Softsign", "Sqrt", "Sub", "Sum",
-    "Tan", "Tanh", "ThresholdedRelu", "Where", "Xor", "com.microsoft.BiasGelu", "com.microsoft.FastGelu",
-    "com.microsoft.Gelu", "com.microsoft.QuickGelu",
+    "Tan", "Tanh", "ThresholdedRelu", "Where", "Xor",
 )  # fmt: skip
 # Each entry of the first axis by itself, whatever it counts.
 BY_ENTRY = (
     "AveragePool", "BatchNormalization", "Conv", "ConvTranspose", "DepthToSpace", "GlobalAveragePool", "GlobalLpPool",
-    "GlobalMaxPool", "InstanceNormalization", "LRN", "LpPool", "MaxPool", "SpaceToDepth", "com.microsoft.FusedConv",
+    "GlobalMaxPool", "InstanceNormalization", "LRN", "LpPool", "MaxPool", "SpaceToDepth",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A model of opset 7 to 26 brought to opset 18, which the rules of the differentiator are written for.
+"""A model of opset 6 to 28 brought to opset 18, which the rules of the differentiator are written for.
 
 onnx.version_converter would do much of it, but it drops the nodes' metadata (where PyTorch tells the module a node came
 from) and the functions of the model, and stops at the first op that it has no adapter for. Here an adapter is a small
@@ -14,28 +14,35 @@ import onnx.inliner
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 import onnxcam.graph.lowering
+import onnxcam.graph.lowering_axes
+import onnxcam.graph.lowering_latest
+import onnxcam.graph.lowering_pooling
 import onnxcam.graph.lowering_quantized
 import onnxcam.graph.lowering_running
 import onnxcam.graph.lowering_sampling
-import onnxcam.graph.raising  # noqa: F401  (they fill the tables of adapters)
+import onnxcam.graph.raising
+import onnxcam.graph.raising_first  # noqa: F401  (they fill the tables of adapters)
 from onnxcam.errors import UnknownDomain, UnsupportedOpset
-from onnxcam.graph.adapters import LOWERING, RAISING, Draft, Scope, refuse
-from onnxcam.graph.expansion import expand
+from onnxcam.graph.adapters import LOWERING, RAISING, Draft, Scope, inherit, refuse
+from onnxcam.graph.contrib import DOMAINS as RUNTIME_DOMAINS
+from onnxcam.graph.contrib import adopt, lower_contrib
+from onnxcam.graph.expansion import EXPANDED, expand
 from onnxcam.graph.quantized import REWRITES, Quantized, to_float
 from onnxcam.graph.walk import all_nodes, bodies
 
 OPSET = 18
-OLDEST, NEWEST = 7, 26
+OLDEST, NEWEST = 6, 28
 OLDEST_IR, NEWEST_IR = 8, 10
 FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
-DOMAINS = {"", "com.microsoft", "ai.onnx.ml"}
+DOMAINS = {"", "ai.onnx.ml", *RUNTIME_DOMAINS}
 
 
 def to_opset_18(model: ModelProto, domains: Collection[str] = ()) -> None:
     """Leaves the model with its functions inlined, at opset 18 and an IR version from 8 to 10.
 
-    Names, metadata and doc strings stay; nodes that replace one inherit its own. Integer ops (QLinearConv …) become
-    float ones between DequantizeLinear and QuantizeLinear, which ONNX Runtime joins again.
+    Names, metadata and doc strings stay; nodes that replace one inherit its own. ONNX Runtime's own ops (FusedConv …)
+    become those of the default domain, and integer ones (QLinearConv …) float ones between DequantizeLinear and
+    QuantizeLinear; ONNX Runtime joins both again.
 
     Raises:
         UnsupportedOpset, UnsupportedOperator, UnknownDomain
@@ -46,7 +53,10 @@ def to_opset_18(model: ModelProto, domains: Collection[str] = ()) -> None:
     if not OLDEST <= version <= NEWEST:
         raise UnsupportedOpset(version, OLDEST, NEWEST)
     _demote_inputs(model)
+    adopt(model)
     convert_graph(model.graph, version, Scope(model, version))
+    _set_versions(model)
+    lower_contrib(model)
     convert_integers(model)
     _set_versions(model)
 
@@ -66,7 +76,7 @@ def convert_graph(graph: GraphProto, version: int, scope: Scope) -> None:
     for node in graph.node:
         for body in bodies(node):
             convert_graph(body, version, scope)
-    _replace_nodes(graph, scope, lambda node: [node] if node.domain else convert(node, version, scope))
+    replace_nodes(graph, scope, lambda node: [node] if node.domain else convert(node, version, scope))
 
 
 def convert(node: NodeProto, version: int, scope: Scope) -> list[NodeProto]:
@@ -78,10 +88,10 @@ def convert_integers(model: ModelProto) -> None:
     """Brings the integer ops of the main graph, at opset 18 already, to float ones."""
     if any(node.op_type in ("QuantizeLinear", *REWRITES) for node in model.graph.node):
         scope, grids = Scope(model, OPSET), dict[str, Quantized]()
-        _replace_nodes(model.graph, scope, lambda node: to_float(node, scope, grids))
+        replace_nodes(model.graph, scope, lambda node: to_float(node, scope, grids))
 
 
-def _replace_nodes(graph: GraphProto, scope: Scope, replace: Callable[[NodeProto], list[NodeProto]]) -> None:
+def replace_nodes(graph: GraphProto, scope: Scope, replace: Callable[[NodeProto], list[NodeProto]]) -> None:
     """Puts in each node's place what `replace` gives for it, under its name and with its metadata."""
     nodes: list[NodeProto] = []
     is_changed = False
@@ -90,7 +100,7 @@ def _replace_nodes(graph: GraphProto, scope: Scope, replace: Callable[[NodeProto
         before.metadata_props.extend(node.metadata_props)
         new = replace(node)
         if len(new) != 1 or new[0] is not node:
-            _inherit(new, before, scope)
+            inherit(new, before, scope)
             is_changed = True
         nodes.extend(new)
     if is_changed:
@@ -106,7 +116,7 @@ def _convert(node: NodeProto, version: int, scope: Scope) -> Iterator[NodeProto]
         nodes, version = RAISING[node.op_type][min(raising)](node, scope), min(raising)
     elif lowering:
         nodes, version = LOWERING[node.op_type][max(lowering)](node, scope), max(lowering) - 1
-    elif onnx.defs.has(node.op_type, OPSET, ""):
+    elif onnx.defs.has(node.op_type, OPSET, "") and node.op_type not in EXPANDED:
         yield node
         return
     elif not onnx.defs.has(node.op_type, version, ""):
@@ -143,18 +153,6 @@ def _takes(op_type: str, index: int, name: str, scope: Scope) -> bool:
     kind = schema.inputs[min(index, len(schema.inputs) - 1)].type_str
     constraint = next((c for c in schema.type_constraints if c.type_param_str == kind), None)
     return constraint is None or "tensor(bfloat16)" in constraint.allowed_type_strs
-
-
-def _inherit(nodes: list[NodeProto], before: NodeProto, scope: Scope) -> None:
-    """The one that makes the old node's first output takes its name, the others one like it; all take its metadata."""
-    for node in nodes:
-        if before.output[0] in node.output:
-            node.name = before.name
-        elif before.name and node.name in ("", before.name):
-            node.name = scope.names.fresh(f"{before.name}/{node.op_type}")
-        if not node.metadata_props:
-            node.metadata_props.extend(before.metadata_props)
-        node.doc_string = node.doc_string or before.doc_string
 
 
 def _check_domains(model: ModelProto, known: Collection[str]) -> None:

@@ -59,8 +59,6 @@ def to_float(node: NodeProto, scope: Scope, grids: dict[str, Quantized]) -> list
 
 def _rewritten(node: NodeProto, scope: Scope, grids: dict[str, Quantized]) -> list[NodeProto]:
     if node.op_type in REWRITES:
-        if take(node, "channels_last", 0):
-            raise refuse(node, scope, "it is in the layout that ONNX Runtime uses inside: save the model without that")
         return REWRITES[node.op_type](Draft(node, scope), node)
     if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
         node.domain = ""
@@ -187,6 +185,14 @@ def softmax(draft: Draft, node: NodeProto) -> list[NodeProto]:
     flat = draft("Softmax", [draft("Flatten", [x], axis=axis)], axis=-1)
     y = draft("Reshape", [flat, draft("Shape", [x])])
     return _quantize(draft, y, node.input[3], source(node, 4))
+
+
+@rewrites("QLinearReduceMean")
+def reduce_mean(draft: Draft, node: NodeProto) -> list[NodeProto]:
+    """No axes are all axes."""
+    axes = take(node, "axes", [])
+    inputs = [_float(draft, _triple(node, 0)), *([draft.ints(*axes)] if axes else [])]
+    return _quantize(draft, draft("ReduceMean", inputs, **_attributes(node)), node.input[3], source(node, 4))
 
 
 @rewrites("QLinearConcat")
