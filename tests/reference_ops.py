@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx.reference.op_run import OpRun
 from onnx.reference.ops.op_grid_sample import GridSample as RoundingGridSample
+from onnx.reference.ops.op_scatter_elements import ScatterElements
 from reference_recurrent import GRU, LSTM, RNN, Scan
 
 Array = NDArray[Any]
@@ -80,6 +81,10 @@ class LpNormalization(OpRun):
         return (np.where(norm == 0, 0, x / np.where(norm == 0, 1, norm)),)
 
 
+class Scatter(ScatterElements):
+    """ONNX has it no more: since opset 11 it is called ScatterElements."""
+
+
 class MeanVarianceNormalization(OpRun):
     """ONNX's own is made of nodes with float32 constants, which then refuse float64."""
 
@@ -133,4 +138,5 @@ REFERENCE_OPS: list[type[OpRun]] = [
     LpNormalization,
     MaxRoiPool,
     MeanVarianceNormalization,
+    Scatter,
 ]

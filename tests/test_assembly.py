@@ -15,7 +15,7 @@ from small_nets import CNN, cnn, net, pictures, run
 import onnxcam
 from onnxcam.api import explainer_of
 from onnxcam.assembly import ExplainGraph
-from onnxcam.errors import NameTaken, NoGradientRule, NoLinearHead, NotRepeatable, UnknownChoice
+from onnxcam.errors import NameTaken, NoLinearHead, NotRepeatable, UnknownChoice
 from onnxcam.metadata import KEY, parse
 
 
@@ -315,22 +315,33 @@ def test_the_file_is_hardly_larger_than_the_model(tmp_path):
     assert path.stat().st_size <= 1.03 * source.stat().st_size
 
 
-def test_a_branch_between_layer_and_score_is_refused_and_not_stepped_over():
-    body = """
-      yes = Greater(total, zero)
-      picked = If (yes) <
-        then_branch = one () => (float[N,8] t) { t = Identity(flat) },
-        else_branch = two () => (float[N,8] e) { e = Neg(flat) }
-      >
-      both = Add(picked, flat)
-      y = Gemm(both, w3, b3)
-    """
-    model = net(CNN + "total = ReduceSum<keepdims=0>(x)\n" + body)
+BRANCH = """
+  yes = Greater(total, zero)
+  picked = If (yes) <
+    then_branch = one () => (float[N,8] t) { t = Mul(flat, flat) },
+    else_branch = two () => (float[N,8] e) { e = Neg(flat) }
+  >
+  both = Add(picked, flat)
+  y = Gemm(both, w3, b3)
+"""
+
+
+def branching() -> onnx.ModelProto:
+    model = net(CNN + "total = ReduceSum<keepdims=0>(x)\n" + BRANCH)
     model.graph.initializer.append(onnx.helper.make_tensor("zero", 1, [], [0.0]))
-    with pytest.raises(NoGradientRule, match="If"):
-        onnxcam.convert(model)
+    return model
+
+
+def test_a_branch_between_layer_and_score_is_gone_through_and_not_stepped_over():
+    photo = np.random.default_rng(2).integers(1, 255, (16, 16, 3), np.uint8)
+    plain = net(CNN + "square = Mul(flat, flat)\nboth = Add(square, flat)\ny = Gemm(both, w3, b3)")
+    found, expected = (explainer_of(onnxcam.convert(m, preprocess="unit"))(photo).heatmap for m in (branching(), plain))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_several_targets_an_image_cannot_be_had_through_a_branch():
     with pytest.raises(NotRepeatable, match="If, a branch or loop"):
-        onnxcam.convert(model, multi_target=True)
+        onnxcam.convert(branching(), multi_target=True)
 
 
 def test_a_graph_over_two_gigabytes_is_run_from_a_file(monkeypatch: pytest.MonkeyPatch):

@@ -12,7 +12,9 @@ from onnxcam.graph.batch import open_batch
 from onnxcam.graph.files import Source, read
 from onnxcam.graph.folding import drop_unused, fold_constants
 from onnxcam.graph.opset import to_opset_18
+from onnxcam.graph.sequences import resolve_sequences
 from onnxcam.graph.strides import straighten
+from onnxcam.graph.unrolling import unroll
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,12 @@ def load(source: str | Path | bytes | ModelProto, *, domains: Collection[str] = 
     to_opset_18(model, domains)
     drop_unused(model)
     fold_constants(model)
+    while unroll(model):
+        drop_unused(model)
+        fold_constants(model)
+    if resolve_sequences(model):
+        drop_unused(model)
+        fold_constants(model)
     straighten(model)
     reason = open_batch(model)
     fold_constants(model)

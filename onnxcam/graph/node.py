@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import onnx.helper
@@ -45,6 +45,11 @@ class Node:
         return {entry.key: entry.value for entry in self.proto.metadata_props}
 
     @property
+    def likeness(self) -> Any:
+        """What it has in common with nodes that compute the same."""
+        return likeness(self.op_type, self.proto.input, self.attributes, len(self.outputs))
+
+    @property
     def output(self) -> Value:
         """The first output, for most ops the only one."""
         return self.outputs[0]
@@ -76,6 +81,11 @@ class Node:
 
     def __repr__(self) -> str:
         return f"Node({self.op_type} {self.name!r})"
+
+
+def likeness(op_type: str, inputs: Iterable[str], attributes: Mapping[str, Any], outputs: int) -> Any:
+    """What nodes have in common that compute the same."""
+    return op_type, tuple(inputs), outputs, repr(sorted(attributes.items()))
 
 
 def _attribute(proto: AttributeProto) -> Any:

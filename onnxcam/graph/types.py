@@ -90,7 +90,7 @@ def are_at_odds(a: TypeProto, b: TypeProto) -> bool:
 
 def is_no_tensor(kind: TypeProto) -> bool:
     """Whether it is known to be a sequence of tensors, or one that may be absent."""
-    return kind.HasField("sequence_type") or kind.HasField("optional_type")
+    return bool(kind.HasField("sequence_type") or kind.HasField("optional_type"))
 
 
 def shape_text(kind: TypeProto) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -102,3 +103,9 @@ class Value:
     def _emit(self, op_type: str, *operands: Operand) -> Value:
         values = [x if isinstance(x, Value) else self.tape.number(x, self) for x in operands]
         return self.tape.emit(op_type, values, {})[0]
+
+
+def typical(values: Sequence[Value]) -> Value | None:
+    """The value whose type a bare number beside them takes: the first that is no index, shape or truth value."""
+    floating = (x for x in values if x.dtype is not None and x.dtype.kind not in "iub")
+    return next(floating, values[0] if values else None)
