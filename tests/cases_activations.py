@@ -52,6 +52,8 @@ ROWS = [
     Row("Softmax", "y = Softmax(x)", x=(2, 3)),
     Row("Softmax, axis 1 of 4", "y = Softmax<axis=1>(x)", x=(2, 3, 2, 2)),
     Row("Softmax, axis 0", "y = Softmax<axis=0>(x)", x=(3, 2)),
+    Row("Softmax, 0 for a row that is wholly masked", "z = Add(x, m); s = Softmax(z); b = IsNaN(s); y = Where(b, k, s)",
+        x=(2, 3), m=Fixed(np.array([[0, -np.inf, 0], [-np.inf, -np.inf, -np.inf]])), k=Fixed(np.array(0.0))),
     Row("LogSoftmax", "y = LogSoftmax(x)", x=(2, 3)),
     Row("LogSoftmax, axis 1 of 3", "y = LogSoftmax<axis=1>(x)", x=(2, 3, 2)),
     Row("Hardmax is a step", "h = Hardmax(x); y = Mul(h, x)", x=positive(2, 3)),

@@ -37,6 +37,33 @@ ROWS = [
     Row(
         "Conv, depthwise", "y = Conv<kernel_shape=[3,3], group=3, pads=[1,1,1,1]>(x, w)", x=(2, 3, 4, 3), w=(3, 1, 3, 3)
     ),
+    Row(
+        "Conv, depthwise, stride 2, 5×5",
+        "y = Conv<group=2, pads=[2,2,2,2], strides=[2,2]>(x, w)",
+        x=(2, 2, 6, 7),
+        w=(2, 1, 5, 5),
+    ),
+    Row(
+        "Conv, depthwise, stride 2, padded behind",
+        "y = Conv<group=2, pads=[0,0,1,1], strides=[2,2]>(x, w)",
+        x=(2, 2, 6, 4),
+        w=(2, 1, 3, 3),
+    ),
+    Row(
+        "Conv, depthwise, stride 2, SAME",
+        'y = Conv<group=2, auto_pad="SAME_UPPER", strides=[2,2]>(x, w)',
+        x=(2, 2, 6, 5),
+        w=(2, 1, 3, 3),
+    ),
+    Row(
+        "Conv, depthwise, stride 3, dilated, one column left over",
+        "y = Conv<group=2, pads=[1,0,1,2], strides=[3,2], dilations=[1,2]>(x, w)",
+        x=(1, 2, 9, 8),
+        w=(2, 1, 3, 2),
+    ),
+    Row("Conv, depthwise, stride 2, 1×3", "y = Conv<group=2, strides=[2,2]>(x, w)", x=(1, 2, 5, 6), w=(2, 1, 1, 3)),
+    Row("Conv, depthwise, stride 2, 1×1", "y = Conv<group=2, strides=[2,2]>(x, w)", x=(1, 2, 5, 6), w=(2, 1, 1, 1)),
+    Row("Conv, depthwise, stride 2, one axis", "y = Conv<group=2, strides=[2]>(x, w)", x=(2, 2, 8), w=(2, 1, 3)),
     Row("Conv, depthwise, two each", "y = Conv<kernel_shape=[2,2], group=2>(x, w)", x=(2, 2, 4, 3), w=(4, 1, 2, 2)),
     Row(
         "Conv, depthwise, stride 2",

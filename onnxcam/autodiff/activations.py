@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from onnxcam.autodiff.casting import as_float
-from onnxcam.autodiff.core import vjp
+from onnxcam.autodiff.core import GATES, Rule, vjp
+from onnxcam.autodiff.gates import SILU
 from onnxcam.graph import Node, Value
 
 
@@ -78,7 +81,25 @@ def clip(g: Value, node: Node) -> list[Value | None]:
 def sigmoid(g: Value, node: Node) -> Value:
     """s' = s(1 − s)."""
     y = node.output
-    return g * (y * (1.0 - y))
+    return g * (y * complement(y))
+
+
+def silu(g: Value, node: Node) -> Value:
+    """y = x s with s = sigmoid(x): y' = s + y (1 − s)."""
+    s = node.tape.Sigmoid(node.x)
+    return g * (s + node.output * complement(s))
+
+
+GATES[SILU] = Rule(silu)
+
+
+def complement(s: Value) -> Value:
+    """1 − s, for an s between 0 and 1.
+
+    As a HardSigmoid, which is the same to the last digit: ONNX Runtime leaves its input in the blocked layout of
+    convolutions, and fetches that of a Sub out of it and back. In float32 only, for which that layout is.
+    """
+    return s.tape.HardSigmoid(s, alpha=-1.0, beta=1.0) if s.dtype == np.float32 else 1.0 - s
 
 
 @vjp("HardSigmoid")

@@ -97,6 +97,7 @@ def vjp_by_equivalent(*op_types: str) -> Callable[[EquivalentFunction], Equivale
         def rule(gathered: Sequence[Value | None], node: Node) -> Mapping[Value, Value]:
             return through_equivalent(function(node), gathered, node)
 
+        rule.__doc__ = function.__doc__
         _register(op_types, Rule(rule, takes_all=True))
         return function
 
