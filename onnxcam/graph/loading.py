@@ -9,6 +9,7 @@ from pathlib import Path
 from onnx import ModelProto
 
 from onnxcam.graph.batch import open_batch
+from onnxcam.graph.ceiling import settle_ceilings
 from onnxcam.graph.files import Source, read
 from onnxcam.graph.folding import drop_unused, fold_constants
 from onnxcam.graph.opset import to_opset_18
@@ -51,6 +52,7 @@ def load(source: str | Path | bytes | ModelProto, *, domains: Collection[str] = 
         drop_unused(model)
         fold_constants(model)
     straighten(model)
+    settle_ceilings(model)
     reason = open_batch(model)
     fold_constants(model)
     drop_unused(model)
