@@ -13,6 +13,7 @@ from backend_float64 import as_double
 from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
+from onnx.reference.ops.op_pad import Pad_18 as SlowPad
 from onnx.reference.ops.op_resize import Resize as SlowResize
 from reference_ops import REFERENCE_OPS
 from torch_support import torch
@@ -143,6 +144,18 @@ class Einsum(OpRun):
         return (torch.einsum(equation, *map(tensor, operands)).numpy(),)
 
 
+class Pad(SlowPad):
+    """ONNX's own knows no negative pads, which cut."""
+
+    def _run(self, x, pads, constant_value=None, axes=None, mode=None):
+        places = [axis % x.ndim for axis in (range(x.ndim) if axes is None else axes)]
+        kept = [slice(None)] * x.ndim
+        for place, axis in enumerate(places):
+            before, after = int(pads[place]), int(pads[place + len(places)])
+            kept[axis] = slice(max(-before, 0), x.shape[axis] - max(-after, 0))
+        return super()._run(x[tuple(kept)], np.maximum(pads, 0), constant_value, axes, mode)
+
+
 class Resize(SlowResize):
     """ONNX's own for one row of an axis at a time, which is a matrix, instead of for each number."""
 
@@ -186,7 +199,7 @@ class ScatterElements(OpRun):
 
 
 OPS: list[type[OpRun]] = [
-    *(Conv, ConvTranspose, MaxPool, AveragePool, Erf, LayerNormalization, MatMul, Resize, Einsum, ScatterElements),
+    *(Conv, ConvTranspose, MaxPool, AveragePool, Erf, LayerNormalization, MatMul, Pad, Resize, Einsum, ScatterElements),
     *(op for op in REFERENCE_OPS if op.__name__ not in {"Erf"}),
 ]
 

@@ -29,8 +29,8 @@ from onnxcam.graph.types import without_inferred_symbols
 from onnxcam.graph.value import Array, Dim, Operand, Value, typical
 from onnxcam.graph.walk import Names, bodies
 
-# Key of the metadata of nodes that were added: what for, say gradient/layer4.
-MARK = "onnxcam"
+# The scope of what differentiation adds, and the key of its nodes' metadata, where their scope is told: gradient/layer4.
+GRADIENT, MARK = "gradient/", "onnxcam"
 
 
 class Tape:
@@ -110,8 +110,9 @@ class Tape:
         return self._emitted[key]
 
     def add_node(self, proto: NodeProto, types: Mapping[str, TypeProto]) -> Node:
-        """The node, on the tape as it is but for a mark that it was added; `types`: what is known of its outputs."""
-        proto.metadata_props.add(key=MARK, value=self.scope)
+        """The node, on the tape; part of a gradient, it is marked as added. `types`: what is known of its outputs."""
+        if self.scope.startswith(GRADIENT):
+            proto.metadata_props.add(key=MARK, value=self.scope)
         self.model.graph.node.append(proto)
         self.types.update(types)
         return self._record(self.model.graph.node[-1])
