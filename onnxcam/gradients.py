@@ -54,7 +54,8 @@ def gradient(
     for (name, value), g in zip(by.items(), found, strict=True):
         if g is None:
             raise obstacle(value, [end])
-        tape.add_output(g, tape.free_name(f"{PREFIX}{name}"), shape=value.shape)
+        with tape.named(f"{PREFIX}{name}"):
+            tape.add_output(g, tape.free_name(f"{PREFIX}{name}"), shape=value.shape)
     drop_unused(tape.model)
     check(tape.model)
     return tape.model

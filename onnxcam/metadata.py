@@ -60,7 +60,7 @@ class Metadata:
 
     def to_json(self) -> str:
         """The text that `parse` reads, schema first."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
 
 
 def parse(text: str) -> Metadata:

@@ -40,7 +40,7 @@ BAD = [
     ("not JSON", "{", InvalidMetadata, "it is not JSON"),
     ("not an object", "[1]", InvalidMetadata, 'has no "schema"'),
     ("no schema", '{"method": "gradcam"}', InvalidMetadata, 'has no "schema"'),
-    ("no method", '{"schema": 1, "layers": [], "score": "logit"}', InvalidMetadata, "lacks 'method', 'input'"),
+    ("no method", '{"schema":1,"layers": [], "score": "logit"}', InvalidMetadata, "lacks 'method', 'input'"),
     ("too new", '{"schema": 2}', MetadataTooNew, "schema 2, this onnxcam knows up to 1.*pip install -U onnxcam"),
 ]
 

@@ -29,7 +29,7 @@ from onnxcam.graph.types import without_inferred_symbols
 from onnxcam.graph.value import Array, Dim, Operand, Value, typical
 from onnxcam.graph.walk import Names, bodies
 
-# The scope of what differentiation adds, and the key of its nodes' metadata, where their scope is told: gradient/layer4.
+# The scope of what differentiation adds; the key of its nodes' metadata, which tells the scope: gradient/layer4.
 GRADIENT, MARK = "gradient/", "onnxcam"
 
 
