@@ -28,7 +28,7 @@ def test_metadata_survives_json() -> None:
 
 
 def test_the_schema_comes_first_and_letters_stay_letters() -> None:
-    assert FULL.to_json().startswith('{"schema": 1,')
+    assert FULL.to_json().startswith('{"schema":1,')
     assert "猫" in FULL.to_json()
 
 
