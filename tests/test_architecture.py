@@ -30,8 +30,8 @@ FLOORS = {
     "assembly": 4,
     # both
     "check": 0.1, "description": 4.2, "factories": 4.8, "conversion": 5, "checking": 5.1, "sources": 5.15,
-    "jobs": 5.1, "api": 5.2, "gradients": 5.2, "folders": 5.2, "demo": 5.4, "console": 5.4, "diagnosis": 5.6, "opening": 5.6,
-    "options": 5.8, "inquiries": 5.9,
+    "jobs": 5.1, "api": 5.2, "gradients": 5.2, "folders": 5.2, "demo": 5.4, "console": 5.4,
+    "diagnosis": 5.6, "opening": 5.6, "options": 5.8, "inquiries": 5.9,
     "cli": 6,
     "__init__": 7, "__main__": 7,
 }  # fmt: skip

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from onnxcam.autodiff.casting import as_float
-from onnxcam.autodiff.core import GATES, Rule, vjp
 from onnxcam.autodiff.gates import SILU
+from onnxcam.autodiff.registry import GATES, Rule, vjp
 from onnxcam.graph import Node, Value
 
 

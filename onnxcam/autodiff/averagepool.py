@@ -8,8 +8,8 @@ import numpy as np
 
 from onnxcam.autodiff.casting import cast_like
 from onnxcam.autodiff.convolution import spread
-from onnxcam.autodiff.core import vjp
 from onnxcam.autodiff.extents import rank_of
+from onnxcam.autodiff.registry import vjp
 from onnxcam.autodiff.sizes import Sizes, counting, joined, padded, reshaped, sizes_of
 from onnxcam.autodiff.windows import Window, sliding
 from onnxcam.graph import Node, Value

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onnxcam.autodiff.casting import cast_like, ones_where, widened
-from onnxcam.autodiff.core import vjp
 from onnxcam.autodiff.extents import shape_of, zeros
+from onnxcam.autodiff.registry import vjp
 from onnxcam.autodiff.scattering import meet_slices
 from onnxcam.graph import Node, Value
 

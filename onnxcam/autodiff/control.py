@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from onnxcam.autodiff.control_residuals import refuse_chance
-from onnxcam.autodiff.core import differentiate, vjp_of_outputs
+from onnxcam.autodiff.core import differentiate
+from onnxcam.autodiff.registry import vjp_of_outputs
 from onnxcam.graph import Body, Node, Value, body_of, emit_with_bodies, gradient_type, zeros_for
 
 BRANCHES = ("then_branch", "else_branch")

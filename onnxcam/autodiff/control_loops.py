@@ -8,8 +8,9 @@ from functools import partial
 from onnxcam.autodiff.control import summed
 from onnxcam.autodiff.control_paths import carried, refuse_change
 from onnxcam.autodiff.control_residuals import refuse_chance, residuals
-from onnxcam.autodiff.core import differentiate, vjp_of_outputs
+from onnxcam.autodiff.core import differentiate
 from onnxcam.autodiff.extents import rank_of
+from onnxcam.autodiff.registry import vjp_of_outputs
 from onnxcam.graph import (
     Body,
     Iterated,

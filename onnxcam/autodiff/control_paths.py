@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 
-from onnxcam.autodiff.core import FLAT, FLOATING, active_values
+from onnxcam.autodiff.core import FLOATING, active_values
+from onnxcam.autodiff.registry import FLAT
 from onnxcam.errors import ChangingState, NoGradientForm
 from onnxcam.graph import Body, Iterated, Node, State, Value
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from onnxcam.autodiff.core import vjp
 from onnxcam.autodiff.extents import END, rank_of
+from onnxcam.autodiff.registry import vjp
 from onnxcam.autodiff.sizes import Sizes, cut, padded, reshaped, sizes_of
 from onnxcam.autodiff.windows import Window, kernel_of, sliding, spreading
 from onnxcam.graph import Node, Value

@@ -8,60 +8,16 @@ gradient (which is absent, not zero).
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from onnxcam.autodiff.broadcasting import sum_to_shape
 from onnxcam.autodiff.gates import with_gates
+from onnxcam.autodiff.registry import FLAT, GATES, RULES, Rule, Table, register
 from onnxcam.errors import NoGradientForm, NoGradientRule
 from onnxcam.graph import Node, Value
 
-Contributions: TypeAlias = Value | Sequence[Value | None] | Mapping[Value, Value] | None
-RuleFunction: TypeAlias = Callable[[Any, Node], Contributions]
 EquivalentFunction: TypeAlias = Callable[[Node], Sequence[Value | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """How cotangents pass backwards through one op.
-
-    Attributes:
-        function: from (cotangent of the first output, node) to the contribution to the first input, or to a
-            sequence of contributions to the first inputs, each in its input's shape before or after broadcasting; or to
-            a mapping from values to contributions, for nodes whose bodies read tensors that are no inputs of theirs.
-        takes_all: the function is given a tuple with the cotangents of all outputs, None where there is none.
-        answers_all: it contributes to every input whose gradient is wanted; that it does not for one is then an error,
-            not a gradient of zero.
-    """
-
-    function: RuleFunction
-    takes_all: bool = False
-    answers_all: bool = False
-
-
-class Table(Mapping[str, Rule]):
-    """Rules for which several nodes of the graph may be one: x·Φ(x), say, or Conv with BatchNormalization.
-
-    A plain mapping sees each node for itself.
-    """
-
-    @abstractmethod
-    def view(self, nodes: Sequence[Node], kept: Collection[Value]) -> Sequence[Node]:
-        """The nodes that the walk is to visit, in order, instead of `nodes`.
-
-        Args:
-            nodes: those between what is differentiated and what it is differentiated by, in order.
-            kept: the values at both ends, which must not vanish within a node.
-        """
-
-
-RULES: dict[str, Rule] = {}
-# Rules of nodes that stand for several, see gates.py; such a node is in no model.
-GATES: dict[str, Rule] = {}
-# Ops through which no gradient passes: their outputs are counts, indices, truth values or steps.
-FLAT: set[str] = set()
 # Ops whose inputs are stretched to one another's shape; for all others a contribution has its input's shape.
 BROADCASTING = frozenset(
     "Add Sub Mul Div Pow Max Min Sum Mean Mod PRelu Where Expand MatMul Gemm Clip LayerNormalization".split()
@@ -73,19 +29,6 @@ QUANTIZED = frozenset(("uint8", "int8"))
 ACCUMULATING = frozenset(("ConvInteger", "MatMulInteger"))
 
 
-def vjp(*op_types: str, answers_all: bool = True) -> Callable[[RuleFunction], RuleFunction]:
-    """A decorator: the function is the rule of these ops; it is given the cotangent of the first output.
-
-    `answers_all`: see `Rule`; False where an input has no part in the derivative, as the second of CastLike.
-    """
-    return lambda function: _register(op_types, Rule(function, answers_all=answers_all))
-
-
-def vjp_of_outputs(*op_types: str, answers_all: bool = True) -> Callable[[RuleFunction], RuleFunction]:
-    """A decorator: likewise for ops with several outputs; it is given a tuple of cotangents, None where absent."""
-    return lambda function: _register(op_types, Rule(function, takes_all=True, answers_all=answers_all))
-
-
 def vjp_by_equivalent(*op_types: str) -> Callable[[EquivalentFunction], EquivalentFunction]:
     """A decorator: the function writes what these ops do in other ops, and gives the node's outputs from them.
 
@@ -93,15 +36,15 @@ def vjp_by_equivalent(*op_types: str) -> Callable[[EquivalentFunction], Equivale
     are rare, or whose gradient needs their inner states anyway.
     """
 
-    def register(function: EquivalentFunction) -> EquivalentFunction:
+    def registered(function: EquivalentFunction) -> EquivalentFunction:
         def rule(gathered: Sequence[Value | None], node: Node) -> Mapping[Value, Value]:
             return through_equivalent(function(node), gathered, node)
 
         rule.__doc__ = function.__doc__
-        _register(op_types, Rule(rule, takes_all=True))
+        register(op_types, Rule(rule, takes_all=True))
         return function
 
-    return register
+    return registered
 
 
 def through_equivalent(
@@ -126,18 +69,6 @@ def _makers(ends: Iterable[Value], sources: Collection[Value]) -> list[Node]:
             found.add(node)
             waiting.extend(node.reads)
     return [node for node in nodes if node in found]
-
-
-def no_gradient(*op_types: str) -> None:
-    """Declares that no gradient passes through these ops."""
-    for op_type in op_types:
-        _refuse_duplicate(op_type)
-        FLAT.add(op_type)
-
-
-def custom_domains() -> set[str]:
-    """The domains, other than ONNX's own, of ops that a rule has been registered for."""
-    return {op_type.rpartition(".")[0] for op_type in (*RULES, *FLAT)} - {""}
 
 
 def differentiate(
@@ -245,15 +176,3 @@ def _check_answer(node: Node, contributions: Sequence[Value | None], rule: Rule)
     lacking = [n for n in sorted(node.wanted) if n >= len(contributions) or contributions[n] is None]
     if lacking and rule.answers_all:
         raise NoGradientForm(node.op_type, node.name, f"an input {lacking[0]} that depends on the layer, too")
-
-
-def _register(op_types: Sequence[str], rule: Rule) -> RuleFunction:
-    for op_type in op_types:
-        _refuse_duplicate(op_type)
-        RULES[op_type] = rule
-    return rule.function
-
-
-def _refuse_duplicate(op_type: str) -> None:
-    if op_type in RULES or op_type in FLAT:
-        raise ValueError(f"{op_type} has a rule already")

@@ -6,8 +6,8 @@ import string
 from collections.abc import Sequence
 
 from onnxcam.autodiff.broadcasting import sum_to_shape
-from onnxcam.autodiff.core import vjp
 from onnxcam.autodiff.extents import rank_of, shape_of
+from onnxcam.autodiff.registry import vjp
 from onnxcam.graph import Node, Value
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from onnxcam.autodiff.core import vjp
+from onnxcam.autodiff.registry import vjp
 from onnxcam.graph import Node, Value
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import reduce
 
 from onnxcam.autodiff.casting import as_float, cast_like, ones_where
-from onnxcam.autodiff.core import no_gradient, vjp
 from onnxcam.autodiff.extents import shape_of, zeros
+from onnxcam.autodiff.registry import no_gradient, vjp
 from onnxcam.graph import Node, Value
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from onnxcam.autodiff.casting import cast_like
-from onnxcam.autodiff.core import vjp, vjp_by_equivalent
+from onnxcam.autodiff.core import vjp_by_equivalent
 from onnxcam.autodiff.extents import axis_of, known_ints, pad_along, rank_of, runtime_sizes_along, sizes_along
+from onnxcam.autodiff.registry import vjp
 from onnxcam.autodiff.sizes import Sizes, counting, sizes_of
 from onnxcam.graph import Node, Value
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from onnxcam.autodiff.casting import cast_like
-from onnxcam.autodiff.core import vjp
 from onnxcam.autodiff.extents import rank_of, shape_of
+from onnxcam.autodiff.registry import vjp
 from onnxcam.autodiff.sampling import flat, to_elements, to_points
 from onnxcam.errors import NoGradientForm
 from onnxcam.graph import Node, Value

@@ -8,8 +8,8 @@ from itertools import pairwise
 import numpy as np
 
 from onnxcam.autodiff.casting import cast_like
-from onnxcam.autodiff.core import no_gradient, vjp
 from onnxcam.autodiff.extents import as_int64, axis_of, known_ints, rank_of, reshape_back, shape_of, sizes_along
+from onnxcam.autodiff.registry import no_gradient, vjp
 from onnxcam.autodiff.scattering import count_up, scatter, scatter_rows, scatter_to_positions
 from onnxcam.autodiff.slicing import place
 from onnxcam.graph import Node, Value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnxcam.autodiff.core import vjp, vjp_of_outputs
 from onnxcam.autodiff.extents import axis_of, pad_along, rank_of, runtime_sizes_along, shape_of, sizes_along, zeros
+from onnxcam.autodiff.registry import vjp, vjp_of_outputs
 from onnxcam.graph import Node, Value
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from onnxcam.autodiff.core import vjp
 from onnxcam.autodiff.extents import rank_of
+from onnxcam.autodiff.registry import vjp
 from onnxcam.graph import Node, Value
 
 

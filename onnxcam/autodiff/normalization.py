@@ -13,9 +13,9 @@ from functools import reduce
 import numpy as np
 
 from onnxcam.autodiff.casting import cast_like, widened
-from onnxcam.autodiff.core import vjp, vjp_of_outputs
 from onnxcam.autodiff.elementwise import signed
 from onnxcam.autodiff.extents import END, axis_of, rank_of, runtime_sizes_along, shape_of
+from onnxcam.autodiff.registry import vjp, vjp_of_outputs
 from onnxcam.errors import TrainingModeBatchNormalization
 from onnxcam.graph import Node, Value
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from onnxcam.autodiff.averagepool import shared_out
-from onnxcam.autodiff.core import vjp
 from onnxcam.autodiff.elementwise import signed
+from onnxcam.autodiff.registry import vjp
 from onnxcam.autodiff.sizes import Sizes
 from onnxcam.autodiff.windows import sliding
 from onnxcam.graph import Node, Value

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from onnxcam.autodiff.core import FLAT, FLOATING, active_values
+from onnxcam.autodiff.core import FLOATING, active_values
+from onnxcam.autodiff.registry import FLAT
 from onnxcam.errors import DisconnectedTensor, FlatPath, IntegerTensor, NoPathToScore
 from onnxcam.graph import Node, Tape, Value
 

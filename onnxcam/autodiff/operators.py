@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from onnxcam.autodiff.core import FLAT, RULES
+from onnxcam.autodiff.registry import FLAT, RULES
 from onnxcam.graph.loaded_operators import loaded_operators
 
 

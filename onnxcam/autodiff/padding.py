@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnxcam.autodiff.core import vjp
 from onnxcam.autodiff.extents import (
     BEGINNING,
     END,
@@ -15,6 +14,7 @@ from onnxcam.autodiff.extents import (
     shape_of,
     sizes_along,
 )
+from onnxcam.autodiff.registry import vjp
 from onnxcam.autodiff.scattering import scatter_to_positions
 from onnxcam.graph import Node, Value
 

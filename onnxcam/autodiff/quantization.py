@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from onnxcam.autodiff.casting import as_float, cast_like
-from onnxcam.autodiff.core import vjp, vjp_of_outputs
 from onnxcam.autodiff.extents import rank_of, shape_of
+from onnxcam.autodiff.registry import vjp, vjp_of_outputs
 from onnxcam.errors import NoGradientForm
 from onnxcam.graph import Node, Value
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from onnxcam.autodiff.casting import as_float, cast_like, ones_where
-from onnxcam.autodiff.core import vjp
 from onnxcam.autodiff.elementwise import signed
 from onnxcam.autodiff.extents import known_ints, shape_of, sizes_along
+from onnxcam.autodiff.registry import vjp
 from onnxcam.graph import Node, Value
 
 

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from onnxcam.autodiff.casting import cast_like
-from onnxcam.autodiff.core import through_equivalent, vjp
+from onnxcam.autodiff.core import through_equivalent
 from onnxcam.autodiff.extents import rank_of
+from onnxcam.autodiff.registry import vjp
 from onnxcam.autodiff.resizing_places import axes_of, put_back, written_out
 from onnxcam.autodiff.sizes import joined, reshaped, sizes_of
 from onnxcam.graph import Array, Node, Value

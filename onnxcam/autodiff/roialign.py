@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from onnxcam.autodiff.boxes import bins_of, deepened, image_of, line, lined_up, taken_apart, taps_within
 from onnxcam.autodiff.casting import cast_like
-from onnxcam.autodiff.core import differentiate, through_equivalent, vjp
+from onnxcam.autodiff.core import differentiate, through_equivalent
+from onnxcam.autodiff.registry import vjp
 from onnxcam.autodiff.roimax import largest_sample
 from onnxcam.autodiff.sampling import to_elements, to_points
 from onnxcam.autodiff.sizes import joined, reshaped, sizes_of

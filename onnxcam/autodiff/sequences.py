@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnxcam.autodiff.core import no_gradient, vjp_of_outputs
+from onnxcam.autodiff.registry import no_gradient, vjp_of_outputs
 from onnxcam.errors import UnresolvedSequence
 from onnxcam.graph import Node
 

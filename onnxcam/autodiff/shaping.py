@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from onnxcam.autodiff.casting import TENSOR_TYPES, cast_like
-from onnxcam.autodiff.core import QUANTIZED, vjp
+from onnxcam.autodiff.core import QUANTIZED
 from onnxcam.autodiff.extents import rank_of, reshape_back, reshape_sizes, shape_of
+from onnxcam.autodiff.registry import vjp
 from onnxcam.errors import RandomDropout
 from onnxcam.graph import Node, Value
 
@@ -55,7 +56,9 @@ def squeeze(g: Value, node: Node) -> Value:
 @vjp("Unsqueeze")
 def unsqueeze(g: Value, node: Node) -> Value:
     """The axes go."""
-    return node.tape.Squeeze(g, node.input(1))
+    op, axes = node.tape, node.input(1)
+    # One axis may be given as a number, which Squeeze would not take.
+    return op.Squeeze(g, op.Reshape(axes, op.ints(-1)) if axes.shape == () else axes)
 
 
 @vjp("Transpose")

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxcam.autodiff.core import vjp
 from onnxcam.autodiff.extents import (
     BEGINNING,
     as_int64,
@@ -20,6 +19,7 @@ from onnxcam.autodiff.extents import (
     sizes_along,
     zeros,
 )
+from onnxcam.autodiff.registry import vjp
 from onnxcam.autodiff.scattering import scatter_to_positions
 from onnxcam.graph import Node, Value
 

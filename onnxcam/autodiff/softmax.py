@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from onnxcam.autodiff.core import no_gradient, vjp
+from onnxcam.autodiff.registry import no_gradient, vjp
 from onnxcam.graph import Node, Value
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from onnx import TensorProto
 
 from onnxcam.autodiff.casting import cast_like
-from onnxcam.autodiff.core import vjp
 from onnxcam.autodiff.extents import END, known_ints, shape_of, zeros
+from onnxcam.autodiff.registry import vjp
 from onnxcam.autodiff.sizes import Sizes, counting, joined, padded, reshaped, sizes_of
 from onnxcam.errors import UnknownShape
 from onnxcam.graph import Node, Value

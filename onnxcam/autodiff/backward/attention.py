@@ -19,8 +19,8 @@ from onnxcam.autodiff.backward.layers import is_linear_layer
 from onnxcam.autodiff.backward.relevance import STABILIZER, LayerRule, divided, epsilon
 from onnxcam.autodiff.backward.table import BackwardTable
 from onnxcam.autodiff.casting import cast_like
-from onnxcam.autodiff.core import RULES, Contributions, Rule, RuleFunction
 from onnxcam.autodiff.extents import axis_of, rank_of, runtime_sizes_along
+from onnxcam.autodiff.registry import RULES, Contributions, Rule, RuleFunction
 from onnxcam.graph import Node, Value
 
 

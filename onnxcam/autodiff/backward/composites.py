@@ -14,7 +14,7 @@ from onnxcam.autodiff.backward.passing import passing_rules, refusing
 from onnxcam.autodiff.backward.relevance import STABILIZER, Bound, LayerRule
 from onnxcam.autodiff.backward.selfgated import with_activations
 from onnxcam.autodiff.backward.table import BackwardTable
-from onnxcam.autodiff.core import Rule
+from onnxcam.autodiff.registry import Rule
 from onnxcam.graph import Node, Value
 
 GAMMA = 0.25

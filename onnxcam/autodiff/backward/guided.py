@@ -8,8 +8,9 @@ from collections.abc import Callable
 from onnxcam.autodiff.backward.constants import is_fixed
 from onnxcam.autodiff.backward.selfgated import SELF_GATED, with_activations
 from onnxcam.autodiff.backward.table import BackwardTable
-from onnxcam.autodiff.core import RULES, Contributions, Rule, differentiate
+from onnxcam.autodiff.core import differentiate
 from onnxcam.autodiff.gates import with_gates
+from onnxcam.autodiff.registry import RULES, Contributions, Rule
 from onnxcam.graph import Node, Value
 
 RELUS = "Relu LeakyRelu PRelu ThresholdedRelu Elu Selu Celu".split()

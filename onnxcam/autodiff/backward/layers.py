@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from onnxcam.autodiff.backward.constants import is_fixed
-from onnxcam.autodiff.core import RULES
+from onnxcam.autodiff.registry import RULES
 from onnxcam.errors import NoRelevanceRule
 from onnxcam.graph import Node, Value
 

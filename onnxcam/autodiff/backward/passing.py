@@ -16,7 +16,7 @@ from typing import cast
 from onnxcam.autodiff.backward.constants import is_fixed
 from onnxcam.autodiff.backward.relevance import STABILIZER, divided
 from onnxcam.autodiff.backward.selfgated import SELF_GATED
-from onnxcam.autodiff.core import RULES, Contributions, Rule, RuleFunction
+from onnxcam.autodiff.registry import RULES, Contributions, Rule, RuleFunction
 from onnxcam.errors import NoGradientForm, NoRelevanceRule, TrainingModeBatchNormalization
 from onnxcam.graph import Node, Value
 

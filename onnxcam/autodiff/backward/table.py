@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from onnxcam.autodiff.core import Rule, Table
+from onnxcam.autodiff.registry import Rule, Table
 from onnxcam.graph import Node, Value
 
 Reading: TypeAlias = Callable[[Sequence[Node], Collection[Value]], Sequence[Node]]
