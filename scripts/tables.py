@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from pathlib import Path
 
-from onnxcam.autodiff import FLAT, RULES
+from onnxcam.autodiff import RULES
+from onnxcam.autodiff.operators import operators as every_operator
 from onnxcam.conventions import CONVENTIONS
+from onnxcam.graph.loaded_operators import runtime_operators
 from onnxcam.methods import METHODS
 from onnxcam.preprocessing import PRESETS
 
@@ -37,26 +40,39 @@ def presets() -> str:
 
 
 def operators() -> str:
-    """The ops that have a gradient rule, with what the rule says of itself."""
-    rows = [f"| {name} | {_summary(rule.function)} |" for name, rule in sorted(RULES.items())]
-    return "\n".join(["| op | rule |", "|---|---|", *rows])
+    """Every op of ONNX's own domain: since when, and what becomes of a gradient in it."""
+    rows = [f"| {op.name} | {op.since} | {op.gradient} | {_cell(op.note)} |" for op in every_operator()]
+    return "\n".join(["| op | since | gradient | how |", "|---|---|---|---|", *rows])
 
 
-def flat() -> str:
-    """The ops that no gradient passes through."""
-    return ", ".join(sorted(FLAT)) + "."
+def contrib() -> str:
+    """What becomes of ONNX Runtime's own ops when a model is loaded."""
+    known = {name: _cell(note) for name, note in runtime_operators().items()}
+    known |= {name.rpartition(".")[2]: _summary(rule.function) for name, rule in RULES.items() if "." in name}
+    rows = [f"| {name} | {text} |" for name, text in sorted(known.items())]
+    return "\n".join(["| op | what it is read as |", "|---|---|", *rows])
 
 
 def counts() -> str:
     """How many there are."""
-    return f"{len(RULES)} operators have a gradient rule, {len(FLAT)} are declared to have no gradient."
+    kinds = Counter(op.gradient for op in every_operator())
+    return (
+        f"Of {sum(kinds.values())} operators of ONNX's own domain {kinds['rule']} have a gradient rule, "
+        f"{kinds['lowered'] + kinds['function']} are written in others when a model is loaded, {kinds['zero']} have no "
+        f"gradient (counts, indices, steps, text), and {kinds['refused']} are refused. {len(runtime_operators())} of "
+        f"ONNX Runtime's own are read as what they stand for."
+    )
 
 
 def _summary(function: object) -> str:
-    return (function.__doc__ or "").strip().partition("\n")[0].replace("|", "\\|")
+    return _cell((function.__doc__ or "").strip().partition("\n")[0])
 
 
-TABLES = {f.__name__: f for f in (methods, conventions, presets, operators, flat, counts)}
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+TABLES = {f.__name__: f for f in (methods, conventions, presets, operators, contrib, counts)}
 
 
 def filled(text: str) -> str:

@@ -78,22 +78,7 @@ def _along(node: Node, axis: int) -> dict[str, Any]:
             alone[name] = [n if place == axis else 1 for place, n in enumerate(given[name])]
     if given.get("pads"):
         alone["pads"] = [n if place % count == axis else 0 for place, n in enumerate(given["pads"])]
-    if given.get("ceil_mode") and _is_last_dropped(node, axis):
-        alone["ceil_mode"] = 0
     return alone
-
-
-def _is_last_dropped(node: Node, axis: int) -> bool:
-    """Whether the last window, rounded up, would start behind the elements, so that it does not count.
-
-    The number of windows is then that rounded down. ONNX's shape inference (1.23) counts it nevertheless.
-    """
-    given, n = node.attributes, (node.x.shape or (None,) * (axis + 3))[axis + 2]
-    kernel, stride = given["kernel_shape"][axis], (given.get("strides") or {axis: 1})[axis]
-    reach = (kernel - 1) * (given.get("dilations") or {axis: 1})[axis] + 1
-    pads = given.get("pads") or [0] * 2 * len(given["kernel_shape"])
-    before, after = pads[axis], pads[axis + len(pads) // 2]
-    return isinstance(n, int) and -(-(n + before + after - reach) // stride) * stride >= n + before
 
 
 def _pull_back(g: Value, y: Value, x: Value, *, axis: int, line: Line) -> Value:

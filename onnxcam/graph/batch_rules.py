@@ -57,12 +57,15 @@ def by_entry(trace: Trace, node: NodeProto) -> Digit:
 
 @follows("Resize")
 def resize(trace: Trace, node: NodeProto) -> Digit:
-    """A size baked in for all axes becomes one of the axes that change."""
+    """A size baked in for all axes becomes one of the axes that change, and so does a region."""
     digit, rank = by_entry(trace, node), len(trace.shape(node.input[0], node))
     if source(node, 3) and trace.attribute(node, "axes", None) is None:
         draft = Draft(node, trace.scope)
         node.input[3] = draft("Slice", [node.input[3], draft.ints(1), draft.ints(rank), draft.ints(0)])
         give(node, "axes", list(range(1, rank)))
+        if source(node, 1):
+            kept = draft.ints(*range(1, rank), *range(rank + 1, 2 * rank))
+            node.input[1] = draft("Gather", [node.input[1], kept])
         trace.before.extend(draft.nodes)
     return digit
 

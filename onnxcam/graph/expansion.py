@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import onnx.defs
 import onnx.helper
+import onnx.shape_inference
 from onnx import AttributeProto, FunctionProto, GraphProto, NodeProto, TypeProto
 from onnx.defs import OpSchema
+from onnx.shape_inference import InferenceError
 
 from onnxcam.graph.adapters import Scope, refuse, source
 from onnxcam.graph.walk import bodies
+
+# Ops that opset 18 has and that are rare enough to have no gradient rule: they are replaced by their bodies too.
+EXPANDED = frozenset({"CenterCropPad", "NegativeLogLikelihoodLoss", "SoftmaxCrossEntropyLoss"})
 
 
 def expand(node: NodeProto, scope: Scope, version: int) -> tuple[list[NodeProto], int]:
@@ -22,9 +28,23 @@ def expand(node: NodeProto, scope: Scope, version: int) -> tuple[list[NodeProto]
     names = {name: source(node, index) for index, name in enumerate(body.input)}
     names |= dict(zip(body.output, node.output, strict=False))
     for inner in body.node:
-        _rename(inner, names, scope, node.name or node.output[0])
+        rename(inner, names, scope, node.name or node.output[0])
     opset = next(entry.version for entry in body.opset_import if not entry.domain)
+    for inner in body.node:
+        _note_types(inner, opset, scope)
     return list(body.node), opset
+
+
+def _note_types(node: NodeProto, opset: int, scope: Scope) -> None:
+    """Tells the scope the types of the node's outputs, which bodies and adapters of other ops may ask for."""
+    known = {name: scope.types[name] for name in node.input if name in scope.types}
+    if node.domain or len(known) < len({name for name in node.input if name}):
+        return
+    data = {name: scope.constants[name] for name in node.input if name in scope.constants}
+    schema = onnx.defs.get_schema(node.op_type, opset, "")
+    opsets = [onnx.helper.make_opsetid("", opset)]
+    with suppress(InferenceError):
+        scope.types.update(onnx.shape_inference.infer_node_outputs(schema, node, known, data, opset_imports=opsets))
 
 
 def _body(node: NodeProto, schema: Any, scope: Scope) -> FunctionProto:
@@ -75,7 +95,7 @@ def _set_attributes(inner: NodeProto, given: dict[str, AttributeProto]) -> None:
             _set_attributes(node, given)
 
 
-def _rename(node: NodeProto, names: dict[str, str], scope: Scope, stem: str) -> None:
+def rename(node: NodeProto, names: dict[str, str], scope: Scope, stem: str) -> None:
     """Gives the node's tensors their names outside, fresh ones where they have none yet."""
     node.name = ""
     for index, name in enumerate(node.input):
@@ -95,6 +115,6 @@ def _rename_body(body: GraphProto, names: dict[str, str], scope: Scope, stem: st
     for node in body.node:
         for name in node.output:
             names.pop(name, None)
-        _rename(node, names, scope, stem)
+        rename(node, names, scope, stem)
     for info in body.output:
         info.name = names.get(info.name, info.name)

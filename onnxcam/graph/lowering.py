@@ -17,32 +17,31 @@ from onnxcam.graph.adapters import Draft, Scope, give, lowers, refuse, source, t
 
 # New attributes and inputs that matter only for types or forms which are refused or expanded elsewhere.
 COMPATIBLE = frozenset({("Attention", 24), ("Attention", 25)})
-# Ops that came after 18 with no body and no equal in 18: they are refused by name.
-WITHOUT_EQUAL = frozenset(
-    {
-        "BitCast",
-        "DeformConv",
-        "ImageDecoder",
-        "RegexFullMatch",
-        "StringConcat",
-        "StringSplit",
-    }
-)
-
-
-@lowers("AveragePool", 19)
-def average_pool_19(node: NodeProto, scope: Scope) -> list[NodeProto]:
-    """Windows with gaps came."""
-    if any(step != 1 for step in take(node, "dilations", [])):
-        raise refuse(node, scope, "its windows have gaps (dilations), which came with opset 19")
-    return [node]
+LAST = np.iinfo(np.int64).max
+# The types of fewer than 16 bits that came after opset 18.
+SHORT = {
+    kind
+    for name, kind in TensorProto.DataType.items()
+    if name.startswith(("FLOAT4", "FLOAT6", "FLOAT8", "INT2", "INT4", "UINT2", "UINT4"))
+}
+# Ops that came after 18 with no body and no equal in 18, which are refused by name; no gradient passes through any.
+WITHOUT_EQUAL = {
+    "BitCast": "It reads the bits of one type as another; opset 18 has nothing that does.",
+    "ImageDecoder": "It decodes compressed pictures, which is no part of a network: give the model decoded ones.",
+    "RegexFullMatch": "It works on text; opset 18 has nothing that does the same.",
+    "StringConcat": "It works on text; opset 18 has nothing that does the same.",
+    "StringSplit": "It works on text; opset 18 has nothing that does the same.",
+}
 
 
 @lowers("Cast", 19)
 @lowers("CastLike", 19)
-def cast_19(node: NodeProto, _: Scope) -> list[NodeProto]:
+def cast_19(node: NodeProto, scope: Scope) -> list[NodeProto]:
     """How to saturate came, for 8-bit floats, which 18 does not have."""
     take(node, "saturate")
+    kinds = {scope.element_type(name) for name in node.input} | {a.i for a in node.attribute if a.name == "to"}
+    if missing := sorted(TensorProto.DataType.Name(kind) for kind in kinds & SHORT):
+        raise refuse(node, scope, f"opset 18 does not have the type {missing[0]}")
     return [node]
 
 
@@ -51,17 +50,6 @@ def cast_19(node: NodeProto, _: Scope) -> list[NodeProto]:
 def cast_24(node: NodeProto, _: Scope) -> list[NodeProto]:
     """How to round came, for 8-bit floats, which 18 does not have."""
     take(node, "round_mode")
-    return [node]
-
-
-@lowers("DFT", 20)
-def dft_20(node: NodeProto, scope: Scope) -> list[NodeProto]:
-    """The axis became an input, the last but one by default."""
-    axis = scope.array(source(node, 2)) if source(node, 2) else np.array(-2)
-    if axis is None:
-        raise refuse(node, scope, "its axis is computed")
-    del node.input[2:]
-    give(node, "axis", int(axis))
     return [node]
 
 
@@ -112,23 +100,26 @@ def _by_group(draft: Draft, groups: int, scale_and_bias: list[str], epsilon: flo
 
 @lowers("Pad", 19)
 def pad_19(node: NodeProto, scope: Scope) -> list[NodeProto]:
-    """The mode "wrap" came: the far end of an axis is laid before it, its start behind it."""
+    """The mode "wrap" came: the far end of an axis is laid before it, its start behind it; widths below 0 cut."""
     if not any(a.name == "mode" and a.s == b"wrap" for a in node.attribute):
         return [node]
     pads, shape = scope.array(node.input[1]), scope.shape(node.input[0])
     axes: NDArray[Any] | None = scope.array(node.input[3]) if source(node, 3) else np.arange(len(shape or ()))
-    if pads is None or axes is None or shape is None or bool((pads < 0).any()):
-        raise refuse(node, scope, "it wraps around by widths that are computed or negative")
+    if pads is None or axes is None or shape is None:
+        raise refuse(node, scope, "it wraps around by widths that are computed")
     draft, x = Draft(node, scope), node.input[0]
     for axis, before, after in zip(axes, pads, pads[len(axes) :], strict=False):
-        x = _wrapped(draft, x, int(axis), before=int(before), after=int(after))
+        if before < 0 or after < 0:
+            last = int(after) if after < 0 else LAST
+            x = draft("Slice", [x, draft.ints(max(int(-before), 0)), draft.ints(last), draft.ints(int(axis))])
+        x = _wrapped(draft, x, int(axis), before=max(int(before), 0), after=max(int(after), 0))
     return draft.ends("Identity", [x])
 
 
 def _wrapped(draft: Draft, x: str, axis: int, *, before: int, after: int) -> str:
     parts, along = [x], draft.ints(axis)
     if before:
-        parts.insert(0, draft("Slice", [x, draft.ints(-before), draft.ints(np.iinfo(np.int64).max), along]))
+        parts.insert(0, draft("Slice", [x, draft.ints(-before), draft.ints(LAST), along]))
     if after:
         parts.append(draft("Slice", [x, draft.ints(0), draft.ints(after), along]))
     return draft("Concat", parts, axis=axis) if len(parts) > 1 else x
@@ -149,13 +140,15 @@ def reduce_max_20(node: NodeProto, scope: Scope) -> list[NodeProto]:
 
 @lowers("Resize", 19)
 def resize_19(node: NodeProto, scope: Scope) -> list[NodeProto]:
-    """The placement half_pixel_symmetric came: half_pixel, where the new size is exactly size·scale."""
+    """The placement half_pixel_symmetric came: half_pixel where the new size is exactly size·scale.
+
+    Where it is not, it stays: ONNX Runtime has it for every opset.
+    """
     mode = take(node, "coordinate_transformation_mode", "half_pixel")
-    if mode == "half_pixel_symmetric":
-        if not source(node, 3) and not _is_exact(node, scope):
-            raise refuse(node, scope, "half_pixel_symmetric with sizes that do not divide evenly came with opset 19")
-        mode = "half_pixel"
-    give(node, "coordinate_transformation_mode", mode)
+    is_kept = any(a.name == "keep_aspect_ratio_policy" and a.s != b"stretch" for a in node.attribute)
+    is_exact = not is_kept if source(node, 3) else _is_exact(node, scope)
+    is_half = mode == "half_pixel_symmetric" and is_exact
+    give(node, "coordinate_transformation_mode", "half_pixel" if is_half else mode)
     return [node]
 
 

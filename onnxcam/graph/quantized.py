@@ -154,6 +154,7 @@ def gemm(draft: Draft, node: NodeProto) -> list[NodeProto]:
 
 def _binary(op_type: str) -> Rewrite:
     def rewrite(draft: Draft, node: NodeProto) -> list[NodeProto]:
+        """The float op between DequantizeLinear and QuantizeLinear."""
         y = draft(op_type, [_float(draft, _triple(node, 0)), _float(draft, _triple(node, 3))])
         return _quantize(draft, y, node.input[6], source(node, 7))
 
@@ -166,6 +167,7 @@ rewrites("QLinearMul")(_binary("Mul"))
 
 def _unary(op_type: str) -> Rewrite:
     def rewrite(draft: Draft, node: NodeProto) -> list[NodeProto]:
+        """The float op between DequantizeLinear and QuantizeLinear."""
         y = draft(op_type, [_float(draft, _triple(node, 0))], **_attributes(node))
         return _quantize(draft, y, node.input[3], source(node, 4))
 

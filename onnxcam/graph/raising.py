@@ -13,9 +13,9 @@ from onnxcam.graph.adapters import Draft, Scope, give, raises, refuse, source, t
 # New attributes whose defaults are the old meaning, inputs that became optional, types that were split in two.
 COMPATIBLE = frozenset(
     {
-        ("ArgMax", 12), ("ArgMin", 12), ("AveragePool", 10), ("BatchNormalization", 15), ("Constant", 11),
-        ("Constant", 12), ("DepthToSpace", 11), ("DequantizeLinear", 13), ("Erf", 13), ("GRU", 14), ("GatherND", 12),
-        ("Gemm", 11), ("Identity", 14), ("LSTM", 14), ("LpPool", 18), ("MaxPool", 8), ("MaxPool", 10),
+        ("ArgMax", 12), ("ArgMin", 12), ("AveragePool", 7), ("AveragePool", 10), ("BatchNormalization", 15),
+        ("Constant", 11), ("Constant", 12), ("DepthToSpace", 11), ("DequantizeLinear", 13), ("Erf", 13), ("GRU", 14),
+        ("GatherND", 12), ("Gemm", 11), ("Identity", 14), ("LSTM", 14), ("LpPool", 18), ("MaxPool", 8), ("MaxPool", 10),
         ("OptionalHasElement", 18), ("Pad", 18), ("QuantizeLinear", 13), ("RNN", 14), ("Reshape", 14),
         ("Resize", 18), ("ScatterElements", 16), ("ScatterND", 16), ("Shape", 15), ("TopK", 11),
     }
