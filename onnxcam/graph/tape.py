@@ -216,11 +216,9 @@ class Tape:
         known, source = value.shape, self.types.get(like.name)
         if source is None or (known is not None and None not in known):
             return
-        kind = TypeProto()
-        kind.CopyFrom(self.types.get(value.name, source))
-        kind.tensor_type.shape.CopyFrom(source.tensor_type.shape)
         if like.shape is not None:
-            self.types[value.name] = kind
+            kind = self.types[value.name] = TypeProto(tensor_type=self.types.get(value.name, source).tensor_type)
+            kind.tensor_type.shape.CopyFrom(source.tensor_type.shape)
             self._write_down(value.name, without_inferred_symbols(kind))
 
     def _write_down(self, name: str, kind: TypeProto) -> None:
@@ -241,7 +239,7 @@ class Tape:
 
     def _infer(self, node: NodeProto) -> None:
         known = {name: self.types[name] for name in node.input if name in self.types}
-        if len(known) == len({name for name in node.input if name}):
+        if len(known) == len(set(node.input) - {""}):
             self.types.update(infer_outputs(node, known, self.constants))
 
     def _record(self, proto: NodeProto) -> Node:
