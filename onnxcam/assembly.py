@@ -178,7 +178,7 @@ def check_linear_head(plan: Plan, activations: Sequence[Value], values: Value) -
     for layer, activation in zip(plan.layers, activations, strict=True):
         for node in between(plan.tape, {activation}, values):
             if node.op_type not in LINEAR:
-                raise NoLinearHead(plan.method.name, layer.name, node.op_type, node.name)
+                raise NoLinearHead(plan.method.name, layer.name, node.op_type, node.title)
 
 
 def seal(model: ModelProto, metadata: Metadata) -> ModelProto:

@@ -54,11 +54,11 @@ def _leading_to(body: Body, active: set[Value], ends: Iterable[Value]) -> set[Va
 def refuse_change(state: State, node: Node) -> None:
     """Raises ChangingState where the state's values cannot lie in one tensor."""
     if state.change:
-        raise ChangingState(node.op_type, node.name, state.before, state.change)
+        raise ChangingState(node.op_type, node.title, state.before, state.change)
 
 
 def _refuse(state: State, node: Node) -> None:
     """Raises where no cotangent can be carried for the state."""
     refuse_change(state, node)
     if state.initial.dtype is not None and state.initial.dtype.name not in FLOATING:
-        raise NoGradientForm(node.op_type, node.name, f"a quantised state, {state.before!r}")
+        raise NoGradientForm(node.op_type, node.title, f"a quantised state, {state.before!r}")

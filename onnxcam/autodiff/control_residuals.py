@@ -59,4 +59,4 @@ def _varying(own: Sequence[Node], starts: Iterable[Value]) -> set[Value]:
 def refuse_chance(body: Body, node: Node) -> None:
     """Raises where the finished way back would draw random numbers that the forward pass has drawn already."""
     if body.op_types & CHANCE:
-        raise NoGradientForm(node.op_type, node.name, "random numbers, which the way back would draw anew")
+        raise NoGradientForm(node.op_type, node.title, "random numbers, which the way back would draw anew")

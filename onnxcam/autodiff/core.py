@@ -148,13 +148,13 @@ def _pull_back(
     """What the node's cotangents contribute to each input that wants it."""
     rule = rules.get(node.op_type) or GATES.get(node.op_type)
     if rule is None:
-        raise NoGradientRule(node.op_type, node.name, ", ".join(value.name for value in wrt))
+        raise NoGradientRule(node.op_type, node.title, ", ".join(value.name for value in wrt))
     node.wanted = frozenset(index for index, value in enumerate(node.inputs) if value in active)
     node.wanted_values = sorted((value for value in node.reads if value in active), key=lambda value: value.name)
     node.rules = rules
     with node.tape.named(f"gradient/{node.output.name}"):
         if not rule.takes_all and any(gathered[1:]):
-            raise NoGradientForm(node.op_type, node.name, "another output than its first")
+            raise NoGradientForm(node.op_type, node.title, "another output than its first")
         returned = rule.function(tuple(gathered) if rule.takes_all else gathered[0], node)
         if isinstance(returned, Mapping):
             yield from returned.items()
@@ -175,4 +175,4 @@ def _check_answer(node: Node, contributions: Sequence[Value | None], rule: Rule)
         raise ValueError(f"the rule of {node.op_type} gave {len(contributions)} for {len(node.inputs)} inputs")
     lacking = [n for n in sorted(node.wanted) if n >= len(contributions) or contributions[n] is None]
     if lacking and rule.answers_all:
-        raise NoGradientForm(node.op_type, node.name, f"an input {lacking[0]} that depends on the layer, too")
+        raise NoGradientForm(node.op_type, node.title, f"an input {lacking[0]} that depends on the layer, too")

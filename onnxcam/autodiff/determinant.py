@@ -39,9 +39,9 @@ def _size(node: Node) -> int:
     x = node.x
     sizes = [size for size in (x.shape or ())[-2:] if isinstance(size, int)]
     if rank_of(x, node) < 2 or not sizes:
-        raise UnknownShape(node.op_type, node.name, "the size of its matrices")
+        raise UnknownShape(node.op_type, node.title, "the size of its matrices")
     if sizes[0] > LARGEST:
-        raise NoGradientForm(node.op_type, node.name, f"matrices of {sizes[0]} × {sizes[0]}, larger than {LARGEST}")
+        raise NoGradientForm(node.op_type, node.title, f"matrices of {sizes[0]} × {sizes[0]}, larger than {LARGEST}")
     return sizes[0]
 
 

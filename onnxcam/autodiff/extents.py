@@ -28,7 +28,7 @@ def rank_of(x: Value, node: Node) -> int:
         UnknownShape: where the model does not tell.
     """
     if x.shape is None:
-        raise UnknownShape(node.op_type, node.name, f"the rank of {x.name!r}")
+        raise UnknownShape(node.op_type, node.title, f"the rank of {x.name!r}")
     return len(x.shape)
 
 

@@ -20,7 +20,7 @@ MODES = {"nearest": "nearest", "bilinear": "linear", "bicubic": "cubic"}
 def grid_sample(g: Value, node: Node) -> Sequence[Value | None]:
     """y = Σ w·x[i] over the elements around a point: x[i] gets w·g, the point Σ w′·x[i]·g."""
     if rank_of(node.x, node) != RANK:
-        raise NoGradientForm(node.op_type, node.name, "other things than pictures (N, C, H, W)")
+        raise NoGradientForm(node.op_type, node.title, "other things than pictures (N, C, H, W)")
     g, elements = flat(single(g)), flat(single(node.x))
     points = _points(node)
     found: list[Value | None] = [None, None]

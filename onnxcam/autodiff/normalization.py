@@ -27,7 +27,7 @@ def batch_normalization(g: Value, node: Node) -> list[Value | None]:
     f is computed in the graph: ONNX Runtime folds it on loading, and the file holds no second copy.
     """
     if node.attributes.get("training_mode", 0):
-        raise TrainingModeBatchNormalization(node.name)
+        raise TrainingModeBatchNormalization(node.title)
     op, rank = node.tape, rank_of(node.x, node)
     scale, variance = node.input(1), node.input(4) + node.attributes.get("epsilon", 1e-5)
     deviation = op.Sqrt(variance)

@@ -24,7 +24,7 @@ def obstacle(x: Value, ends: Sequence[Value]) -> NoPathToScore:
     if dependent.isdisjoint(ends):
         return DisconnectedTensor(x.name, named)
     cuts = _cuts(x.tape, active_values(x.tape.nodes, [x]), ends)
-    return FlatPath(x.name, named, cuts[-1].op_type, cuts[-1].name or cuts[-1].output.name)
+    return FlatPath(x.name, named, cuts[-1].op_type, cuts[-1].title)
 
 
 def _dependents(tape: Tape, x: Value) -> set[Value]:

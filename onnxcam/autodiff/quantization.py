@@ -53,7 +53,7 @@ def quantize_linear(g: Value, node: Node) -> Sequence[Value | None]:
 def dynamic_quantize_linear(gs: Sequence[Value | None], node: Node) -> Value:
     """g/s: its range is that of x, so nothing saturates; that the range moves with x is left out."""
     if gs[0] is None:
-        raise NoGradientForm(node.op_type, node.name, "its scale alone, which counts as fixed")
+        raise NoGradientForm(node.op_type, node.title, "its scale alone, which counts as fixed")
     return cast_like(divide(gs[0], node.outputs[1]), node.x)
 
 

@@ -44,9 +44,9 @@ def _texts(node: Node) -> list[str]:
 def _activation(name: str, alphas: Iterator[float], betas: Iterator[float], node: Node) -> Activation:
     given = [next(queue, defaults[name]) for queue, defaults in ((alphas, ALPHA), (betas, BETA)) if name in defaults]
     if name not in ("affine", "scaledtanh", *OPS):
-        raise NoGradientForm(node.op_type, node.name, f"the activation {name!r}")
+        raise NoGradientForm(node.op_type, node.title, f"the activation {name!r}")
     if None in given:
-        raise NoGradientForm(node.op_type, node.name, f"the activation {name!r} without its parameters")
+        raise NoGradientForm(node.op_type, node.title, f"the activation {name!r} without its parameters")
     alpha, beta = [*given, None, None][:2]
     return partial(_apply, name=name, alpha=alpha, beta=beta)
 

@@ -22,7 +22,7 @@ def written_out(node: Node) -> Value:
     """What the node gives, linear or cubic, as one product with a matrix for each axis that it resizes."""
     if node.attributes.get("antialias", 0):
         use = "antialias and a kept aspect ratio, or computed places"
-        raise NoGradientForm(node.op_type, node.name, use)
+        raise NoGradientForm(node.op_type, node.title, use)
     y, rank = single(node.x), rank_of(node.x, node)
     for place, axis in enumerate(axes_of(node)):
         y = along(y, _matrix(node, place, axis, y), axis, rank=rank)

@@ -17,7 +17,7 @@ def on_lists(_: object, node: Node) -> None:
     Raises:
         UnresolvedSequence: always.
     """
-    raise UnresolvedSequence(node.op_type, node.name)
+    raise UnresolvedSequence(node.op_type, node.title)
 
 
 # Counts, and lists of nothing.

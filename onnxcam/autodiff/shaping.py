@@ -27,7 +27,7 @@ def dropout(g: Value, node: Node) -> Value:
     """
     training = node.optional(2)
     if training is not None and (training.constant is None or training.constant.any()):
-        raise RandomDropout(node.name)
+        raise RandomDropout(node.title)
     return g
 
 

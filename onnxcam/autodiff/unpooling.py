@@ -85,7 +85,7 @@ def _count(sizes: Value, node: Node) -> int:
     """How many axes there are sizes of."""
     count = sizes.shape[0] if sizes.shape else None
     if not isinstance(count, int):
-        raise UnknownShape(node.op_type, node.name, "how many axes its blocks have")
+        raise UnknownShape(node.op_type, node.title, "how many axes its blocks have")
     return count
 
 

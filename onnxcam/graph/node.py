@@ -50,6 +50,11 @@ class Node:
         return likeness(self.op_type, self.proto.input, self.attributes, len(self.outputs))
 
     @property
+    def title(self) -> str:
+        """What to call it before users: its name, that of its first output where it has none."""
+        return self.name or self.outputs[0].name
+
+    @property
     def output(self) -> Value:
         """The first output, for most ops the only one."""
         return self.outputs[0]

@@ -94,7 +94,7 @@ def layer_of(node: Node, table: str) -> Layer:
     """
     if not is_linear_layer(node):
         raise NoRelevanceRule(
-            node.op_type, node.name, table=table, why="more than one of its operands depends on the image"
+            node.op_type, node.title, table=table, why="more than one of its operands depends on the image"
         )
     place = int(is_fixed(node.input(0)))
     bias = node.optional(2)

@@ -55,7 +55,7 @@ def refusing(table: str) -> Rule:
     """The rule of ops that have none in the table of that name."""
 
     def refuse(_: Sequence[Value | None], node: Node) -> None:
-        raise NoRelevanceRule(node.op_type, node.name, table=table, why="the literature gives none that conserves it")
+        raise NoRelevanceRule(node.op_type, node.title, table=table, why="the literature gives none that conserves it")
 
     return Rule(refuse, takes_all=True)
 
@@ -80,14 +80,14 @@ def sharing(stabilizer: float = STABILIZER) -> Rule:
 def batch_normalized(relevance: Value, node: Node) -> Value:
     """As it is: this one follows no linear layer that it could be merged with."""
     if node.attributes.get("training_mode", 0):
-        raise TrainingModeBatchNormalization(node.name)
+        raise TrainingModeBatchNormalization(node.title)
     return relevance
 
 
 def maximum_as_mean(relevance: Value, node: Node) -> Contributions:
     """By the part that each input has in the mean over the window, in place of all to the winner (Bach et al. 2015)."""
     if any(d != 1 for d in node.attributes.get("dilations", ())):
-        raise NoGradientForm(node.op_type, node.name, "dilations as a mean")
+        raise NoGradientForm(node.op_type, node.title, "dilations as a mean")
     op_type = "GlobalAveragePool" if node.op_type == "GlobalMaxPool" else "AveragePool"
     attributes = {key: value for key, value in node.attributes.items() if key not in ("storage_order", "dilations")}
     (mean,) = node.tape.emit(op_type, [node.x], attributes)
@@ -129,7 +129,7 @@ def _scaled(table: str) -> RuleFunction:
             takes_none = [_is_gate(node.input(0)), _is_gate(node.input(1))]
         if takes_none.count(True) != 1:
             why = "both of its operands depend on the image, and not one of them alone is a gate"
-            raise NoRelevanceRule(node.op_type, node.name, table=table, why=why)
+            raise NoRelevanceRule(node.op_type, node.title, table=table, why=why)
         return [None if gets_none else relevance for gets_none in takes_none]
 
     return rule
