@@ -59,6 +59,9 @@ def calm(module: torch.nn.Module, x: torch.Tensor, attempt: int = 0) -> torch.Te
             part.train(part.running_mean is not None)
     with torch.no_grad():
         module(x)
+        for part in module.modules():
+            if isinstance(part, zoo_nets.NORMS) and part.running_var is not None:
+                part.running_var.clamp_(min=1e-2)  # a dead channel would be blown up, and the next by it
     module.eval()
     torch.manual_seed(attempt)
     return smooth_noise(len(x), x.shape[-1]) if attempt else x

@@ -19,12 +19,13 @@ LEFT_ALONE = frozenset(("__get__", "__set__", "retain_grad", "requires_grad_", "
 
 @dataclass(frozen=True)
 class Place:
-    """Which tensor of an eager run it is: the member of what a call gave, its axes as looked for, and how near."""
+    """Which tensor of a run it is: the member of what a call gave, its axes, how near it is, and by which call."""
 
     call: int
     member: int
     axes: tuple[int, ...]
     distance: float
+    function: str = ""
 
 
 class Watch(TorchFunctionMode):
@@ -32,14 +33,14 @@ class Watch(TorchFunctionMode):
 
     def __init__(self, visit: Callable[[int, int, torch.Tensor], torch.Tensor]) -> None:
         super().__init__()
-        self.visit, self.calls = visit, 0
+        self.visit, self.calls, self.function = visit, 0, ""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """What the call gives."""
         result = func(*args, **(kwargs or {}))
         if getattr(func, "__name__", "") in LEFT_ALONE:
             return result
-        self.calls += 1
+        self.calls, self.function = self.calls + 1, getattr(func, "__name__", "")
         if isinstance(result, torch.Tensor):
             return self.visit(self.calls, 0, result) if is_active(result) else result
         if type(result) in (tuple, list):
@@ -55,8 +56,11 @@ def is_active(x: Any) -> bool:
     return isinstance(x, torch.Tensor) and x.requires_grad and x.is_floating_point()
 
 
-def find_places(module: Callable[..., Any], x: torch.Tensor, wanted: Array) -> list[Place]:
+def find_places(module: Callable[..., Any], x: torch.Tensor, wanted: Array, op_type: str = "") -> list[Place]:
     """Where an eager run holds that tensor, in the order of the run, whatever the order of its axes.
+
+    Those that a function of the op's name made come first: of what is nowhere negative ReLU is the identity, but not
+    its derivative at zero.
 
     The nearest, and what equals them: a tensor before a ReLU may differ from the one behind it by very little.
     """
@@ -65,14 +69,16 @@ def find_places(module: Callable[..., Any], x: torch.Tensor, wanted: Array) -> l
 
     def visit(call: int, member: int, tensor: torch.Tensor) -> torch.Tensor:
         if tensor.numel() == target.size and (known := alignment(tensor.detach().double().numpy(), target)):
-            found.append(Place(call, member, *known))
+            found.append(Place(call, member, *known, watch.function))
         return tensor
 
     leaf = x.clone().requires_grad_()
-    with Watch(visit):
+    watch = Watch(visit)
+    with watch:
         module(leaf)
     best = min((place.distance for place in found), default=0.0)
-    return [place for place in found if place.distance <= 1.01 * best]
+    nearest = [place for place in found if place.distance <= 1.01 * best]
+    return sorted(nearest, key=lambda place: place.function.rstrip("_") != op_type.lower())
 
 
 def alignment(tensor: Array, target: Array) -> tuple[tuple[int, ...], float] | None:

@@ -73,7 +73,7 @@ def refer(module: Any, x: Any, path: Path) -> dict[str, Any]:
         wide = module.double()
         outputs = wide(x.double()).numpy()
     cotangent = top_cotangents(narrow)
-    places = [] if held is None else find_places(wide, x.double(), held)
+    places = [] if held is None else find_places(wide, x.double(), held, maker_of(path, tensor))
     by_input, by_layer = None, None
     for place in places or [None]:
         by_input, by_layer = gradients(wide, x.double(), cotangent, place)
@@ -84,6 +84,12 @@ def refer(module: Any, x: Any, path: Path) -> dict[str, Any]:
     np.savez(path.parent / "gradients.npz", x=x.numpy(), cotangent=cotangent, outputs=outputs, **found)
     told = {"layer": layer, "tensor": tensor, "places": len(places), "has_layer_gradient": by_layer is not None}
     return {**exported, **told, "file": path.name, "own_noise": distance(noisy, by_input)}
+
+
+def maker_of(path: Path, tensor: str) -> str:
+    """The op that makes the tensor."""
+    nodes = onnx.load(path, load_external_data=False).graph.node
+    return next((str(node.op_type) for node in nodes if tensor in node.output), "")
 
 
 def export(module: Any, x: Any, path: Path) -> dict[str, Any]:
