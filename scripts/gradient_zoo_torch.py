@@ -59,8 +59,8 @@ def is_active(x: Any) -> bool:
 def find_places(module: Callable[..., Any], x: torch.Tensor, wanted: Array, op_type: str = "") -> list[Place]:
     """Where an eager run holds that tensor, in the order of the run, whatever the order of its axes.
 
-    Those that a function of the op's name made come first: of what is nowhere negative ReLU is the identity, but not
-    its derivative at zero.
+    Those that a function of the op's name made come first, of these the last: of what is nowhere negative ReLU is the
+    identity, but not its derivative at zero, and so is a norm of what is normalised already.
 
     The nearest, and what equals them: a tensor before a ReLU may differ from the one behind it by very little.
     """
@@ -78,7 +78,7 @@ def find_places(module: Callable[..., Any], x: torch.Tensor, wanted: Array, op_t
         module(leaf)
     best = min((place.distance for place in found), default=0.0)
     nearest = [place for place in found if place.distance <= 1.01 * best]
-    return sorted(nearest, key=lambda place: place.function.rstrip("_") != op_type.lower())
+    return sorted(nearest, key=lambda place: (place.function.rstrip("_") != op_type.lower(), -place.call))
 
 
 def alignment(tensor: Array, target: Array) -> tuple[tuple[int, ...], float] | None:
