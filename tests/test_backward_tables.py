@@ -217,6 +217,8 @@ def test_the_code_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     names: dict[str, object] = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
         exec(compile(block, "backward-tables.md", "exec"), names)
+    for name in ("guided", "relevance"):
+        assert [output.name for output in names[name].graph.output][-1] == "gradient/image"  # type: ignore[attr-defined]
 
 
 def test_the_page_names_every_table():
