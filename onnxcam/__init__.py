@@ -10,34 +10,50 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from onnxcam.api import convert, explain, layers
+    from onnxcam.appraisal import evaluate
     from onnxcam.assembly import ExplainGraph
+    from onnxcam.comparison import Comparison, compare
     from onnxcam.engine import Explainer
     from onnxcam.errors import OnnxCamError
+    from onnxcam.evaluation import Evaluation
     from onnxcam.explanation import Explanation
+    from onnxcam.factorization import Factorization, factorize
     from onnxcam.gradients import gradient
     from onnxcam.layer import Layer
     from onnxcam.methods import Method
 
 __version__ = "0.1.0"
 __all__ = [
+    "Comparison",
+    "Evaluation",
     "ExplainGraph",
     "Explainer",
     "Explanation",
+    "Factorization",
     "Layer",
     "Method",
     "OnnxCamError",
+    "compare",
     "convert",
+    "evaluate",
     "explain",
+    "factorize",
     "gradient",
     "layers",
 ]
 _HOMES = {
+    "Comparison": "comparison",
+    "Evaluation": "evaluation",
     "ExplainGraph": "assembly",
     "Explainer": "engine",
     "Explanation": "explanation",
+    "Factorization": "factorization",
     "Layer": "layer",
     "Method": "methods",
     "OnnxCamError": "errors",
+    "compare": "comparison",
+    "evaluate": "appraisal",
+    "factorize": "factorization",
     "gradient": "gradients",
 }
 

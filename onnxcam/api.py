@@ -7,33 +7,32 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from onnxcam.assembly import RAW_OUTPUTS, ExplainGraph, Plan, build, build_multi_target, seal
+from onnxcam.assembly import ExplainGraph, build, seal
 from onnxcam.autodiff import custom_domains
-from onnxcam.conventions import CONVENTIONS, DEFAULT
-from onnxcam.description import describe
+from onnxcam.description import describe, preprocessing_of
 from onnxcam.engine import Explainer
-from onnxcam.errors import UnknownChoice
 from onnxcam.explanation import Explanation
-from onnxcam.graph import LoadedModel, Tape, load
-from onnxcam.layer import Layer, find_layers, resolve
-from onnxcam.layouts import find_picture
-from onnxcam.methods import METHODS
-from onnxcam.scores import LOGIT, find_scores
+from onnxcam.graph import Tape, load
+from onnxcam.layer import Layer, find_layers
+from onnxcam.planning import Wish, completed, needed_outputs, plan
+from onnxcam.scores import Score, find_scores
 from onnxcam.sources import open_source
-
-DEFAULT_METHOD = "gradcam"
 
 
 def convert(
     source: Any,
     example: Any = None,
     *,
-    method: str = DEFAULT_METHOD,
+    method: str | None = None,
     layer: str | Sequence[str] | None = None,
-    score: str = LOGIT,
+    score: Score = None,
     preprocess: str | Mapping[str, Any] | None = None,
     labels: str | Path | Sequence[str] | None = None,
-    normalize: str = DEFAULT,
+    normalize: str | None = None,
+    like: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    groups: Mapping[str, Sequence[int]] | None = None,
+    wrap: str | None = None,
     multi_target: bool = False,
     outputs: Sequence[str] = (),
     weights: str | Path | None = None,
@@ -50,15 +49,22 @@ def convert(
         source: an ONNX file, its bytes, a ModelProto, or what a converter reads: a live torch.nn.Module or keras.Model,
             a Keras or PyTorch file, a SavedModel folder, a frozen graph, or a factory ("timm:resnet18", "mypkg:build").
         example: one input batch, or a tuple of the arguments of the call, for converters that trace the model.
-        method: a name in `onnxcam.methods.METHODS`.
+        method: a name in `onnxcam.methods.METHODS`; None: what suits the scores, "gradcam" for classes.
         layer: one or more names as `onnxcam.layers` lists them; None takes the default. Several are fused.
-        score: "logit" (a final softmax or sigmoid is stepped over) or "probability".
+        score: what is explained: a name in `onnxcam.scores.KINDS` ("logit": a final softmax or sigmoid is stepped over;
+            "probability"; "output"; "segmentation"; "detector" …), or an expression over the outputs:
+            "output0[:, 4 + 17, 1203]". None: what the model's outputs show.
         preprocess: how pixels become input: a preset's name or an object; None where the file itself may know.
         labels: class names, or a file of them.
         normalize: the convention by which the raw map becomes a heatmap: "pytorch-grad-cam", "torchcam", "keras",
-            "captum".
+            "captum", "percentile"; None: that of `like`, or the method's.
+        like: give the numbers of that library, bugs included: "pytorch-grad-cam", "torchcam", "captum",
+            "tf-keras-vis". Without it every method is as its paper has it.
+        options: of the method, by name, as `onnxcam methods` lists them.
+        groups: sums of classes that can be asked for by name: {"dog": range(151, 269)}.
+        wrap: a method of many passes around this one: "tta" or "sess".
         multi_target: `target` becomes (N, K), the heatmap (N, K, H, W).
-        outputs: also give "activation", "gradient" or "raw_map" of the first layer.
+        outputs: also give "activation", "gradient" or "raw_map" of the first layer, or the "attribution" of the input.
         weights: a file of weights, where the source is an architecture or a factory.
         pretrained: take the weights that the owner of the factory publishes (timm, torchvision).
         input_size: (height, width) of the pictures, where the source leaves them open.
@@ -70,10 +76,18 @@ def convert(
     Raises:
         OnnxCamError: one of its kinds, for a model, layer, method or option that cannot be had.
     """
-    for kind, name, known in (("method", method, METHODS), ("normalisation", normalize, CONVENTIONS)):
-        _check(kind, name, known)
-    for name in outputs:
-        _check("output", name, RAW_OUTPUTS)
+    wish = Wish(
+        method=method,
+        layers=[layer] if isinstance(layer, str) else layer,
+        score=score,
+        normalize=normalize,
+        like=like,
+        options=options or {},
+        groups=groups or {},
+        wrap=wrap,
+        outputs=outputs,
+    )
+    wish.check()
     opened = open_source(
         source,
         example=example,
@@ -86,29 +100,27 @@ def convert(
         outputs=tuple(keep_outputs),
     )
     loaded = load(opened.onnx, domains=custom_domains())
-    plan = _plan(loaded, [layer] if isinstance(layer, str) else layer, method, score=score, normalize=normalize)
+    found = plan(loaded, wish)
+    preprocessing = preprocessing_of(found, loaded, preprocess)
+    found = completed(found, preprocessing)
     metadata = describe(
-        plan, loaded, preprocess=preprocess, labels=labels, multi_target=multi_target, story=opened.story
+        found,
+        loaded,
+        preprocessing=preprocessing,
+        labels=labels,
+        multi_target=multi_target,
+        story=opened.story,
+        wrap=wrap,
     )
-    model = (build_multi_target if multi_target else build)(plan, outputs)
+    model = build(found, needed_outputs(found.method, outputs), is_multi=multi_target)
     return ExplainGraph(seal(model, metadata), metadata)
-
-
-def _plan(loaded: LoadedModel, layers: Sequence[str] | None, method: str, *, score: str, normalize: str) -> Plan:
-    """The parts that were asked for, found in the model; without layers the default one."""
-    tape = Tape(loaded.proto)
-    scores = find_scores(tape, score)
-    known = find_layers(tape, scores.values)
-    chosen = tuple(resolve(tape, known, name) for name in layers) if layers else (resolve(tape, known, None),)
-    picture = find_picture(tape)
-    assert picture is not None  # noqa: S101 - find_layers has found it
-    return Plan(tape, picture, scores, chosen, METHODS[method], normalize)
 
 
 def layers(source: Any, example: Any = None) -> list[Layer]:
     """What can be explained in the model, the default first, then from the last to the first."""
     tape = Tape(load(open_source(source, example=example).onnx, domains=custom_domains()).proto)
-    return find_layers(tape, find_scores(tape).values)
+    scores = find_scores(tape)
+    return find_layers(tape, scores.values, scores.layers)
 
 
 def explain(
@@ -130,8 +142,3 @@ def explainer_of(graph: ExplainGraph, **options: Any) -> Explainer:
     # Over 2 GB there are no bytes to hand over: weights stay in a side file, which is needed until they are loaded.
     with TemporaryDirectory(prefix="onnxcam-") as folder:
         return Explainer(graph.save(Path(folder) / "explain.onnx"), **options)
-
-
-def _check(kind: str, name: str, known: Any) -> None:
-    if name not in known:
-        raise UnknownChoice(kind, name, known)

@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from onnx import ModelProto
 
-from onnxcam.autodiff import differentiate, obstacle
-from onnxcam.conventions import CONVENTIONS
-from onnxcam.errors import NameTaken, NoLinearHead, NoPathToScore
-from onnxcam.graph import Dim, Tape, Value, between, check, drop_unused, is_large, write, write_metadata
+from onnxcam.conventions import CONVENTIONS, picture_size
+from onnxcam.errors import NameTaken, NoAttribution, NoLinearHead, NoPathToScore
+from onnxcam.graph import (
+    Dim,
+    Node,
+    Tape,
+    Value,
+    between,
+    check,
+    descendants,
+    drop_unused,
+    is_large,
+    write,
+    write_metadata,
+)
 from onnxcam.layer import Layer
-from onnxcam.layouts import picture_layout
+from onnxcam.layouts import picture_layout, space_sides
 from onnxcam.metadata import KEY, Metadata
-from onnxcam.methods import Method, channels_first
-from onnxcam.repetition import rerun_on_repeats
-from onnxcam.scores import PLUMBING, Scores, Selection, select
-from onnxcam.seeds import cotangents
+from onnxcam.methods import METHODS, Method
+from onnxcam.question import Question
+from onnxcam.scores import PLUMBING, Ask, Scores, Selection
 
-RAW_OUTPUTS = ("activation", "gradient", "raw_map")
+RAW_OUTPUTS = ("activation", "gradient", "raw_map", "attribution")
 OWN_NAMES = ("target", "heatmap", "target_index", "target_score", *RAW_OUTPUTS)
 BEST = -1
-# A map does not change with the scale of its gradients, but float16 gradients below 6e-8 are lost.
-FLOAT16_SEED_SCALE = 256.0
 LINEAR = PLUMBING | frozenset(
     "Gemm MatMul Conv Add Sub Mul Div Neg GlobalAveragePool AveragePool ReduceMean ReduceSum Transpose "
-    "BatchNormalization Slice Gather".split()
+    "BatchNormalization Slice Gather Concat".split()
 )
+PRODUCTS = frozenset(("Gemm", "MatMul", "Conv", "Mul"))
+# What a driver asks the graph for, by what it needs.
+FOR_DRIVERS = {
+    "score": (),
+    "gradient": ("gradient",),
+    "activation": ("activation",),
+    "both": ("activation", "gradient"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +59,8 @@ class Plan:
     layers: tuple[Layer, ...]
     method: Method
     normalize: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    fillings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,113 +91,121 @@ class ExplainGraph:
         return data
 
 
-def build(plan: Plan, outputs: Sequence[str] = ()) -> ModelProto:
-    """The explain graph of one target an image: adds input `target` (N,) and outputs `heatmap` (N, H, W) and others.
+def build(plan: Plan, outputs: Sequence[str] = (), *, is_multi: bool = False) -> ModelProto:
+    """The explain graph: adds input `target`, outputs `heatmap`, `target_index`, `target_score`, and those asked for.
+
+    `target` is (N,), `heatmap` (N, H, W); with `is_multi` (N, K) and (N, K, H, W), K free at run time: the model runs
+    once an image, and what lies above the lowest layer once more for each target.
 
     Raises:
         NoGradientRule, NoPathToScore, NoLinearHead: if the method cannot be had for this layer.
         NameTaken: if the model's own inputs or outputs bear one of our names.
     """
-    tape, scores = plan.tape, plan.scores
-    check_names(tape, outputs)
-    target = tape.add_input("target", np.int64, [_batch(plan)], default=np.array([BEST]))
-    with tape.named("target"):
-        selection = select(scores, scores.values, tape.Expand(target, tape.Shape(scores.values, start=0, end=1)))
-    activations = [tape.value(layer.tensor) for layer in plan.layers]
-    found = maps(plan, activations, scores.values, selection)
-    with tape.named("heatmap"):
-        heatmap = CONVENTIONS[plan.normalize](found.raw, picture_size(plan.picture))
-    finish(plan, heatmap, selection, lead=[_batch(plan)])
+    check_names(plan.tape, outputs)
+    question = ask(plan, is_multi=is_multi)
+    if plan.method.needs_linear_head:
+        check_linear_head(plan)
+    raw = list(plan.method.build(question, **plan.options))
+    lead = Lead(plan, question, is_multi=is_multi)
+    if raw:
+        with plan.tape.named("heatmap"):
+            heatmap = lead.parted(CONVENTIONS[plan.normalize](raw, picture_size(plan.picture)))
+        sides = space_sides(plan.picture, picture_layout(plan.picture) or "NCHW")
+        plan.tape.add_output(heatmap, "heatmap", shape=[*lead.dims, *sides])
+    add_answers(plan, question.selection, lead)
     for name in outputs:
-        tape.add_output(_extra(plan, found, name), name)
-    return tape.model
+        plan.tape.add_output(lead.parted(_extra(plan, question, raw, name=name)), name)
+    return plan.tape.model
 
 
-def build_multi_target(plan: Plan, outputs: Sequence[str] = ()) -> ModelProto:
-    """The same for K targets an image: `target` is (N, K), `heatmap` (N, K, H, W); K is free at run time.
-
-    The model runs once an image; what lies above the lowest layer runs again for each target.
-    """
+def ask(plan: Plan, *, is_multi: bool) -> Question:
+    """The question that the plan puts, with input `target`."""
     tape, scores = plan.tape, plan.scores
-    check_names(tape, outputs)
-    target = tape.add_input("target", np.int64, [_batch(plan), "targets"], default=np.array([[BEST]]))
+    dims: list[Dim] = [_batch(plan), "targets"] if is_multi else [_batch(plan)]
+    default = np.array([[BEST]]) if is_multi else np.array([BEST])
+    target = tape.add_input("target", np.int64, dims, default=default)
     with tape.named("target"):
-        rows = tape.Concat(tape.Shape(scores.values, start=0, end=1), tape.ints(1), axis=0)
-        wanted = tape.Expand(target, rows)
-        lead, count = tape.Shape(wanted), tape.Shape(wanted, start=1, end=2)
-    layers = [tape.value(layer.tensor) for layer in plan.layers]
-    with tape.named("repeated"):
-        repeated = rerun_on_repeats(tape, layers, scores.values, plan.picture, count=count)
-    values = repeated[scores.values]
+        images = tape.Shape(scores.values, start=0, end=1)
+        wanted = (
+            tape.Expand(target, tape.Concat(images, tape.ints(1), axis=0))
+            if is_multi
+            else tape.Unsqueeze(tape.Expand(target, images), tape.ints(1))
+        )
+        count = tape.Shape(wanted, start=1, end=2) if is_multi else None
+        selection = scores.select(scores, Ask(wanted, plan.picture, dims))
+    starts = tuple(tape.value(layer.tensor) for layer in plan.layers) if plan.method.needs_gradient else ()
+    return Question(tape, plan.picture, scores, plan.layers, selection, starts, count)
+
+
+class Lead:
+    """The leading dimensions of what has a row for each target: [N], or [N, K]."""
+
+    def __init__(self, plan: Plan, question: Question, *, is_multi: bool) -> None:
+        self.dims: list[Dim] = [_batch(plan), "targets"] if is_multi else [_batch(plan)]
+        self._sizes = plan.tape.Shape(question.selection.index) if is_multi else None
+
+    def parted(self, value: Value) -> Value:
+        """(N·K, …) → (N, K, …)."""
+        op, rank = value.tape, len(value.shape or ())
+        if self._sizes is None:
+            return value
+        return op.Reshape(value, op.Concat(self._sizes, op.Shape(value, start=1), axis=0) if rank > 1 else self._sizes)
+
+    def narrowed(self, value: Value) -> Value:
+        """(N, K, …), as the selection gives it: (N, …) where each image has one target."""
+        return value if self._sizes is not None else value.tape.Squeeze(value, value.tape.ints(1))
+
+
+def add_answers(plan: Plan, selection: Selection, lead: Lead) -> None:
+    """Adds the outputs that tell what was explained."""
+    tape, dims = plan.tape, lead.dims
     with tape.named("target"):
-        selection = select(scores, values, tape.Reshape(wanted, tape.ints(-1)))
-    found = maps(plan, [repeated[layer] for layer in layers], values, selection)
-    with tape.named("heatmap"):
-        heatmap = _by_target(CONVENTIONS[plan.normalize](found.raw, picture_size(plan.picture)), lead)
-        index, score = _by_target(selection.index, lead), _by_target(selection.score, lead)
-    finish(plan, heatmap, replace(selection, index=index, score=score), lead=[_batch(plan), "targets"])
-    for name in outputs:
-        tape.add_output(_by_target(_extra(plan, found, name), lead), name)
-    return tape.model
+        index, score = lead.narrowed(selection.index), _as_float32(lead.narrowed(selection.score))
+    tape.add_output(index, "target_index", shape=dims)
+    tape.add_output(score, "target_score", shape=dims)
+    for name, value in selection.extras.items():
+        rest = (value.shape or ())[2:]
+        tape.add_output(lead.narrowed(value), name, shape=[*dims, *rest])
 
 
-def _by_target(value: Value, lead: Value) -> Value:
-    """(N·K, …) → (N, K, …). `lead`: int64 [N, K]."""
-    op, rank = value.tape, len(value.shape or ())
-    return op.Reshape(value, op.Concat(lead, op.Shape(value, start=1), axis=0) if rank > 1 else lead)
+def _extra(plan: Plan, question: Question, raw: Sequence[Value], *, name: str) -> Value:
+    """One of RAW_OUTPUTS, (M, …)."""
+    if name == "raw_map":
+        return raw[0]
+    if name == "attribution":
+        return _attribution(plan, question)
+    if name == "activation":
+        return question.activations[0] if question.starts else question.for_rows(question.activations_once[0])
+    if not question.starts:
+        raise NoPathToScore(question.layers[0].name, "this method takes no gradient")
+    if question.layers[0].tensor == question.picture.name:
+        return _as_float32(question.differentiate(None, question.tensors)[0])  # as the input lays it out
+    return question.gradients[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Maps:
-    """The raw map of each layer, (M, h, w), and what the first was made of, (M, C, h, w)."""
-
-    raw: list[Value]
-    activation: Value
-    gradient: Value | None
-
-
-def _extra(plan: Plan, found: Maps, name: str) -> Value:
-    """One of RAW_OUTPUTS."""
-    value = {"activation": found.activation, "gradient": found.gradient, "raw_map": found.raw[0]}[name]
-    if value is None:
-        raise NoPathToScore(plan.layers[0].name, f"method {plan.method.name!r} takes no gradient")
-    return value
-
-
-def maps(plan: Plan, activations: Sequence[Value], values: Value, selection: Selection) -> Maps:
-    """The method's raw maps for the selected scores."""
-    tape, method = plan.tape, plan.method
-    if method.needs_linear_head:
-        check_linear_head(plan, activations, values)
-    gradients: list[Value | None] = [None] * len(activations)
-    if method.needs_gradient:
-        gradients = _gradients(plan, activations, values, selection)
-    raw, first = [], None
-    for layer, activation, gradient in zip(plan.layers, activations, gradients, strict=True):
-        with tape.named(method.name):
-            a = _on_grid(activation, layer)
-            g = None if gradient is None else _unscaled(_on_grid(gradient, layer), _seed_scale(values))
-            raw.append(method.build(a, a if g is None else g))
-        first = first or (a, g)
-    assert first is not None  # noqa: S101 - a plan has a layer
-    return Maps(raw, *first)
-
-
-def _gradients(plan: Plan, activations: Sequence[Value], values: Value, selection: Selection) -> list[Value | None]:
-    scale = _seed_scale(values)
-    found = differentiate(cotangents(plan.scores, values, selection, scale), activations)
-    for layer, gradient in zip(plan.layers, found, strict=True):
-        if gradient is None:
-            raise obstacle(plan.tape.value(layer.tensor), [values])
+def _attribution(plan: Plan, question: Question) -> Value:
+    """What the method's map was made of; its nodes are there already."""
+    method = plan.method
+    if method.attribute is None:
+        raise NoAttribution(method.name, [name for name, row in METHODS.items() if row.attribute is not None])
+    found: Value = method.attribute(question, **plan.options)
     return found
 
 
-def check_linear_head(plan: Plan, activations: Sequence[Value], values: Value) -> None:
+def check_linear_head(plan: Plan) -> None:
     """Refuses a layer with more than sums and products with constants above it."""
-    for layer, activation in zip(plan.layers, activations, strict=True):
-        for node in between(plan.tape, {activation}, values):
-            if node.op_type not in LINEAR:
+    for layer in plan.layers:
+        below = descendants(plan.tape, plan.tape.value(layer.tensor))
+        for node in between(plan.tape, {plan.tape.value(layer.tensor)}, plan.scores.values):
+            if not _is_linear(node, below):
                 raise NoLinearHead(plan.method.name, layer.name, node.op_type, node.title)
+
+
+def _is_linear(node: Node, below: Container[Value]) -> bool:
+    """Whether it sums up what it gets, `below` being all that depends on the layer: x · x is no such thing."""
+    if node.op_type in PRODUCTS:
+        return sum(x in below for x in node.inputs[:2]) < 2
+    return node.op_type in LINEAR and not (node.op_type == "Div" and node.input(1) in below)
 
 
 def seal(model: ModelProto, metadata: Metadata) -> ModelProto:
@@ -196,39 +223,8 @@ def check_names(tape: Tape, outputs: Sequence[str]) -> None:
             raise NameTaken(name)
 
 
-def finish(plan: Plan, heatmap: Value, selection: Selection, lead: list[Dim]) -> None:
-    """Adds the three outputs of every explain graph."""
-    tape = plan.tape
-    layout = picture_layout(plan.picture) or "NCHW"
-    size = [(plan.picture.shape or ())[layout.index(axis)] for axis in "HW"]
-    tape.add_output(heatmap, "heatmap", shape=[*lead, *size])
-    tape.add_output(selection.index, "target_index", shape=lead)
-    tape.add_output(_as_float32(selection.score), "target_score", shape=lead)
-
-
-def picture_size(picture: Value) -> Value:
-    """Height and width of the pictures, int64 (2,): a constant where the model fixes them."""
-    layout, op = picture_layout(picture) or "NCHW", picture.tape
-    start = layout.index("H")
-    sizes = [n for n in (picture.shape or ())[start : start + 2] if isinstance(n, int)]
-    return op.ints(*sizes) if len(sizes) == 2 else op.Shape(picture, start=start, end=start + 2)
-
-
-def _on_grid(value: Value, layer: Layer) -> Value:
-    """The layer's activation or gradient as float32 (N, C, h, w)."""
-    return channels_first(value, layer.layout, grid=layer.grid, prefix=layer.prefix)
-
-
 def _as_float32(value: Value) -> Value:
     return value if value.dtype == np.float32 else value.tape.Cast(value, to=1)
-
-
-def _unscaled(g: Value, scale: float) -> Value:
-    return g if scale == 1.0 else g / scale
-
-
-def _seed_scale(values: Value) -> float:
-    return FLOAT16_SEED_SCALE if values.dtype is not None and values.dtype.itemsize == 2 else 1.0
 
 
 def _batch(plan: Plan) -> Dim:

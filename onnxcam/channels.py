@@ -20,6 +20,7 @@ Floats = NDArray[np.float32]
 KINDS = ("contribution", "activation")
 TILE = 192  # pixels of a tile's longer side
 CAPTION = 22  # pixels below it
+GAP = 6  # pixels beside it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,4 +107,5 @@ def _tile(image: Image, channel: Channel, geometry: Geometry, *, top: float, alp
     fitted = np.asarray(cv2.resize(scaled, size, interpolation=cv2.INTER_LINEAR), np.float32).clip(0, 1)
     caption = np.full((CAPTION, size[0], 3), PAPER, np.uint8)
     cv2.putText(caption, f"{channel.index}: {channel.weight:+.2g}", (4, 16), FONT, 0.42, INK, 1, cv2.LINE_AA)
-    return np.vstack([blend(small, fitted, alpha=alpha, colormap=colormap), caption])
+    tile = np.vstack([blend(small, fitted, alpha=alpha, colormap=colormap), caption])
+    return np.pad(tile, ((0, 0), (0, GAP), (0, 0)), constant_values=PAPER)

@@ -10,39 +10,39 @@ from typing import Annotated, Any
 import typer
 
 from onnxcam import __version__, console, inquiries
+from onnxcam.commands.compare import compare
+from onnxcam.commands.evaluate import evaluate, metrics
+from onnxcam.commands.explain import explain
+from onnxcam.commands.factorize import factorize
 from onnxcam.errors import OnnxCamError
 from onnxcam.options import (
     SOURCE,
     AddOutputs,
-    Alpha,
     AsJson,
-    Channels,
     Check,
-    Colormap,
     DynamicSize,
     Folder,
+    Groups,
     InputSize,
     KeepOutputs,
     Labels,
     Layers,
-    Legend,
+    Like,
     MethodName,
+    MethodOptions,
     Normalize,
     Of,
     Preprocess,
     Pretrained,
-    Providers,
     Rules,
     Score,
-    Targets,
-    Threads,
     Weights,
+    Wrap,
     Wrt,
     asked,
-    check_drawing,
     conversion,
     refuse_own_source,
-    target_of,
+    wishes,
 )
 
 app = typer.Typer(
@@ -79,7 +79,11 @@ def convert(
     output: Annotated[Path, typer.Option("-o", "--output", help="The explain graph to write.")],
     layer: Layers = None,
     method: MethodName = None,
+    option: MethodOptions = None,
+    like: Like = None,
+    wrap: Wrap = None,
     score: Score = None,
+    group: Groups = None,
     preprocess: Preprocess = None,
     labels: Labels = None,
     normalize: Normalize = None,
@@ -100,7 +104,7 @@ def convert(
     refuse_explain_graph(source)
     refuse_own_source(source, output)
     given = asked(layer=layer, method=method, score=score, normalize=normalize, preprocess=preprocess, labels=labels)
-    given |= asked(outputs=add_output)
+    given |= asked(outputs=add_output) | wishes(like=like, option=option, group=group, wrap=wrap)
     given |= conversion(
         weights=weights,
         pretrained=pretrained,
@@ -130,66 +134,9 @@ def convert(
     console.show(row, as_json=as_json)
 
 
-@app.command()
-def explain(
-    model: Annotated[str, typer.Argument(help="An explain graph, or a model, which is converted on the fly.")],
-    images: Annotated[list[str], typer.Argument(help="Pictures, folders or globs.")],
-    output: Folder = Path(),
-    target: Targets = None,
-    top_k: Annotated[int, typer.Option("--top-k", min=0, help="The K best classes of each picture.")] = 0,
-    alpha: Alpha = 0.5,
-    colormap: Colormap = None,
-    blend: Annotated[str | None, typer.Option("--blend", help="How they mix: alpha, add, pytorch-grad-cam.")] = None,
-    contour: Annotated[bool, typer.Option("--contour", help="Outline the hot region.")] = False,
-    box: Annotated[bool, typer.Option("--box", help="A box around the hot region.")] = False,
-    legend: Legend = False,
-    save_heatmap: Annotated[bool, typer.Option("--save-heatmap", help="Also write STEM.npy: float32, H×W.")] = False,
-    channels: Channels = 0,
-    layer: Layers = None,
-    method: MethodName = None,
-    score: Score = None,
-    normalize: Normalize = None,
-    preprocess: Preprocess = None,
-    labels: Labels = None,
-    provider: Providers = None,
-    threads: Threads = None,
-    weights: Weights = None,
-    pretrained: Pretrained = False,
-    input_size: InputSize = None,
-    keep_output: KeepOutputs = None,
-    check: Check = True,
-    as_json: AsJson = False,
-) -> None:
-    """Draw where the model looked, for each picture and target: STEM.cam.png, or STEM.CLASS.cam.png for several."""
-    from onnxcam.folders import Style, explain_jobs, make_folder
-    from onnxcam.jobs import find_jobs
-    from onnxcam.metadata import is_explain_graph
-    from onnxcam.opening import open_explainer, parts_for
-
-    check_drawing(colormap, blend)
-    jobs = find_jobs(images, output)
-    targets = [target_of(text) for text in target or []] + [-rank for rank in range(1, top_k + 1)]
-    build = asked(layer=layer, method=method, score=score, normalize=normalize) | conversion(
-        weights=weights,
-        pretrained=pretrained,
-        input_size=input_size,
-        dynamic_size=False,
-        keep_outputs=keep_output,
-        check=check,
-    )
-    run = asked(preprocess=preprocess, labels=labels, providers=provider, threads=threads)
-    if channels and not is_explain_graph(model):
-        build["outputs"] = parts_for(method)
-    explainer = open_explainer(model, build, run, several=len(targets) > 1)
-    for entry in targets:
-        explainer.classes.number(entry)  # a class that does not exist is one error, not one a picture
-    make_folder(output)
-    style = Style(
-        alpha, colormap, blend, contour=contour, box=box, legend=legend, save_heatmap=save_heatmap, channels=channels
-    )
-    with console.without_native_noise():
-        results = console.progress(explain_jobs(explainer, jobs, targets, style), len(jobs))
-        console.report(results, len(jobs), as_json=as_json)
+app.command()(explain)
+app.command()(compare)
+app.command()(factorize)
 
 
 @app.command()
@@ -236,5 +183,5 @@ def demo(output: Folder = Path("onnxcam-demo"), as_json: AsJson = False) -> None
     console.report(iter([[record] for record in records]), len(records), as_json=as_json)
 
 
-for inquiry in (inquiries.layers, inquiries.methods, inquiries.doctor):
-    app.command()(inquiry)
+for command in (evaluate, inquiries.layers, inquiries.methods, metrics, inquiries.doctor):
+    app.command()(command)

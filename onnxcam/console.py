@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -106,6 +106,21 @@ def progress(results: Iterable[Result], count: int) -> Iterable[Result]:
             yield from bar.track(results, total=count, description="explaining")
 
     return tracked()
+
+
+@contextmanager
+def passes(*, is_shown: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """What is told of the passes of a method, (done, expected): a bar on stderr; None where that is no terminal."""
+    if not is_shown or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    bar = Progress(console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty())
+    with bar:
+        task = bar.add_task("passes", total=None)
+        yield lambda done, expected: bar.update(task, completed=done, total=expected)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """How raw maps become heatmaps: named conventions, so that results can be compared with those of other libraries.
 
-Each takes the raw maps of one or more layers, (N, h, w), and gives (N, H, W). What differs: the constant that keeps a
+Each takes the raw maps of one or more layers, (N, h, w), and gives (N, H, W); of signals (N, L), of volumes (N, D, H,
+W). What differs: the constant that keeps a
 division from zero, whether the map is scaled before or after it is resized, and how layers are joined.
 """
 
@@ -10,11 +11,22 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import TypeAlias
 
+import numpy as np
+
 from onnxcam.graph import Dim, Value
+from onnxcam.layouts import picture_layout, space_size
 
 Convention: TypeAlias = Callable[[Sequence[Value], Value], Value]
 CONVENTIONS: dict[str, Convention] = {}
 DEFAULT = "pytorch-grad-cam"
+PERCENTILE, PERCENT = "percentile", 99
+# Whose numbers are asked for, and which convention these are in.
+LIKE = {
+    "pytorch-grad-cam": "pytorch-grad-cam",
+    "torchcam": "torchcam",
+    "captum": "captum",
+    "tf-keras-vis": "tf-keras-vis",
+}
 SMALLEST = 1e-30  # for a convention that adds nothing to its divisor
 
 
@@ -42,6 +54,15 @@ def torchcam(maps: Sequence[Value], size: Value) -> Value:
     return _maximum([resize(_min_max(raw.tape.Relu(raw), 1e-8), size) for raw in maps])
 
 
+@convention("torchcam-tanh")
+def torchcam_tanh(maps: Sequence[Value], size: Value) -> Value:
+    """As torchcam; of several layers the tanh of twice each map, as its LayerCAM."""
+    if len(maps) == 1:
+        return torchcam(maps, size)
+    scaled = [_min_max(raw.tape.Relu(raw), 1e-8) for raw in maps]
+    return _maximum([resize(low.tape.Tanh(low * 2.0), size) for low in scaled])
+
+
 @convention("keras")
 def keras(maps: Sequence[Value], size: Value) -> Value:
     """ReLU, divided by the maximum at low resolution, bilinear, mean over layers."""
@@ -54,54 +75,155 @@ def vizgradcam(maps: Sequence[Value], size: Value) -> Value:
     return _mean([_min_max(raw.tape.Relu(resize(raw, size)), SMALLEST) for raw in maps])
 
 
+@convention("tf-keras-vis")
+def tf_keras_vis(maps: Sequence[Value], size: Value) -> Value:
+    """ReLU, bilinear with the corners on the corners, min-max at full resolution; 1e-7; mean over layers."""
+    return _mean([_min_max(resize(raw.tape.Relu(raw), size, places="align_corners"), 1e-7) for raw in maps])
+
+
+@convention("summed")
+def summed(maps: Sequence[Value], size: Value) -> Value:
+    """ReLU, bilinear, sum over layers, min-max; 1e-7: a layer that nothing passes, a detector's other scale, is 0."""
+    return _min_max(_sum([resize(raw.tape.Relu(raw), size) for raw in maps]), 1e-7)
+
+
 @convention("captum")
 def captum(maps: Sequence[Value], size: Value) -> Value:
     """The raw map, negative values included, bilinear, mean over layers: not in [0, 1]."""
     return _mean([resize(raw, size) for raw in maps])
 
 
-def resize(raw: Value, size: Value) -> Value:
-    """(N, h, w) → (N, H, W), bilinear with half-pixel centres, as cv2 and torch do it. `size`: int64 [H, W].
+@convention("percentile")
+def percentile(maps: Sequence[Value], size: Value) -> Value:
+    """ReLU, bilinear, over the map's 99th percentile and cut at 1, mean over layers: for maps of single bright pixels.
 
-    As two products with the matrices of the axes, a third of the time of a Resize in ONNX Runtime.
+    As Smilkov et al. 2017 show gradients (arXiv:1706.03825). Where the percentile is 0 the maximum takes its place.
     """
-    op, shape = raw.tape, raw.shape or (None,) * 3
-    rows, columns = (
-        _stretching(raw, axis, op.Slice(size, op.ints(axis - 1), op.ints(axis), op.ints(0)), shape[axis])
-        for axis in (1, 2)
-    )
-    return op.MatMul(op.MatMul(rows, raw), op.Transpose(columns, perm=[1, 0]))
+    return _mean([_over_percentile(resize(raw.tape.Relu(raw), size)) for raw in maps])
 
 
-def _stretching(raw: Value, axis: int, wanted: Value, given: Dim) -> Value:
+def picture_size(picture: Value) -> Value:
+    """The sides of the pictures, int64 [H, W]: a constant where the model fixes them."""
+    return space_size(picture, picture_layout(picture) or "NCHW")
+
+
+def resize(raw: Value, size: Value, *, places: str = "half_pixel") -> Value:
+    """(N, h, w) → (N, H, W), bilinear with half-pixel centres, as cv2 and torch do it; of signals and volumes likewise.
+
+    As a product with a matrix for each axis, a third of the time of a Resize in ONNX Runtime.
+
+    Args:
+        raw: (N, …), with one, two or three axes of space.
+        size: how long these are to be, int64.
+        places: where a sample lies, as Resize calls it.
+    """
+    shape, wanted = raw.shape or (None,) * 3, _sides(size)
+    for axis in reversed(range(1, len(shape))):
+        if shape[axis] is None or shape[axis] != wanted[axis - 1]:
+            raw = _stretched(raw, axis, _stretching(raw, axis, _entry(size, axis - 1), (shape[axis], places)))
+    return raw
+
+
+def _sides(size: Value) -> tuple[Dim, ...]:
+    """What is known of the entries: numbers, and the symbols of the tensor that they were measured of."""
+    if size.constant is not None:
+        return tuple(size.constant.tolist())
+    node, count = size.producer, (size.shape or (0,))[0]
+    if node is None or node.op_type != "Shape" or node.x.shape is None:
+        return (None,) * (count if isinstance(count, int) else 3)
+    return node.x.shape[node.attributes.get("start", 0) : node.attributes.get("end")]
+
+
+def _entry(size: Value, index: int) -> Value:
+    """One of the sizes, int64 [1]: a constant where they are."""
+    op = size.tape
+    if size.constant is not None:
+        return op.ints(int(size.constant[index]))
+    return op.Slice(size, op.ints(index), op.ints(index + 1), op.ints(0))
+
+
+def _stretched(raw: Value, axis: int, matrix: Value) -> Value:
+    """The axis multiplied by a matrix (H, h)."""
+    op, rank = raw.tape, len(raw.shape or (None,) * 3)
+    if axis == rank - 1:
+        return op.MatMul(raw, op.Transpose(matrix, perm=[1, 0]))
+    if axis == rank - 2:
+        return op.MatMul(matrix, raw)
+    flat = op.Reshape(raw, op.ints(0, 0, -1))
+    return op.Reshape(op.MatMul(matrix, flat), op.Concat(op.ints(0, -1), op.Shape(raw, start=axis + 1), axis=0))
+
+
+def _stretching(raw: Value, axis: int, wanted: Value, how: tuple[Dim, str]) -> Value:
     """The matrix (H, h) that stretches an axis: what Resize makes of the identity. ONNX Runtime folds it at load."""
-    op = raw.tape
+    op, (given, places) = raw.tape, how
     count = op.ints(given) if isinstance(given, int) else op.Shape(raw, start=axis, end=axis + 1)
-    identity = op.EyeLike(op.Expand(op.number(0.0, raw), op.Concat(count, count, axis=0)))
+    identity = op.EyeLike(op.Expand(op.number(0.0, raw), _joined(count, count)))
     plane = op.Unsqueeze(identity, op.ints(0, 1))
     stretched = op.Resize(
         plane,
         None,
         None,
-        op.Concat(op.ints(1, 1), wanted, count, axis=0),
+        _joined(op.ints(1, 1), wanted, count),
         mode="linear",
-        coordinate_transformation_mode="half_pixel",
+        coordinate_transformation_mode=places,
     )
     return op.Squeeze(stretched, op.ints(0, 1))
 
 
+def _joined(*sizes: Value) -> Value:
+    """Lists of sizes as one: a constant where all are, which keeps the file small."""
+    op, known = sizes[0].tape, [size.constant for size in sizes]
+    if all(numbers is not None for numbers in known):
+        return op.ints(*(int(n) for numbers in known if numbers is not None for n in numbers))
+    return op.Concat(*sizes, axis=0)
+
+
 def _min_max(raw: Value, epsilon: float) -> Value:
     op = raw.tape
-    return _over_maximum(raw - op.ReduceMin(raw, op.ints(1, 2), keepdims=1), epsilon)
+    return _over_maximum(raw - op.ReduceMin(raw, space_of(raw), keepdims=1), epsilon)
 
 
 def _over_maximum(raw: Value, epsilon: float) -> Value:
     op = raw.tape
-    return raw * (1.0 / (op.ReduceMax(raw, op.ints(1, 2), keepdims=1) + epsilon))
+    return raw * (1.0 / (op.ReduceMax(raw, space_of(raw), keepdims=1) + epsilon))
+
+
+def _over_percentile(raw: Value) -> Value:
+    op = raw.tape
+    peak, high = op.ReduceMax(raw, space_of(raw), keepdims=1), _percentile(raw)
+    scale = op.Where(high > 0.0, high, peak)
+    # Cut at 1, an infinite map would look like a sound one.
+    scale = op.Where(peak < np.inf, scale, op.number(np.nan, raw))
+    return op.Min(raw * (1.0 / (scale + SMALLEST)), 1.0)
+
+
+def _percentile(raw: Value) -> Value:
+    """PERCENT of the places lie below it, with linear interpolation between two, as numpy does it: (N, 1, …)."""
+    op, rank = raw.tape, len(raw.shape or (None,) * 3)
+    flat, hundred = op.Flatten(raw, axis=1), op.ints(100)
+    known = (flat.shape or (None, None))[1]
+    count = op.ints(known) if isinstance(known, int) else op.Shape(flat, start=1, end=2)
+    position = (count - op.ints(1)) * op.ints(PERCENT)
+    below = position / hundred
+    largest, _ = op.emit("TopK", [flat, count - below], {"axis": 1}, outputs=2)
+    last_two = op.Slice(largest, op.ints(-2), op.ints(np.iinfo(np.int64).max), op.ints(1))
+    high, low = (op.Gather(last_two, op.ints(place), axis=1) for place in (0, -1))
+    share = op.Cast(position - below * hundred, to=1) / 100.0
+    found = low + (high - low) * share
+    return op.Unsqueeze(found, op.ints(*range(2, rank))) if rank > 2 else found
+
+
+def space_of(raw: Value) -> Value:
+    """The axes of space of (N, …), as a constant."""
+    return raw.tape.ints(*range(1, len(raw.shape or (None,) * 3)))
 
 
 def _mean(maps: Sequence[Value]) -> Value:
-    return reduce(Value.__add__, maps) / float(len(maps)) if len(maps) > 1 else maps[0]
+    return _sum(maps) / float(len(maps)) if len(maps) > 1 else maps[0]
+
+
+def _sum(maps: Sequence[Value]) -> Value:
+    return reduce(Value.__add__, maps)
 
 
 def _maximum(maps: Sequence[Value]) -> Value:

@@ -8,11 +8,13 @@ from typing import Any
 
 from onnxcam import __version__
 from onnxcam.assembly import Plan
+from onnxcam.errors import InvalidPreprocessing
 from onnxcam.facts import author_facts
 from onnxcam.graph import LoadedModel
 from onnxcam.labels import list_for, read_labels
-from onnxcam.layouts import picture_layout
+from onnxcam.layouts import is_plane, picture_layout
 from onnxcam.metadata import Metadata
+from onnxcam.methods import Method
 from onnxcam.preprocessing import Preprocessing, parse
 
 
@@ -20,10 +22,11 @@ def describe(
     plan: Plan,
     loaded: LoadedModel,
     *,
-    preprocess: str | Mapping[str, Any] | None,
+    preprocessing: Preprocessing | None,
     labels: str | Path | Sequence[str] | None,
     multi_target: bool,
     story: Mapping[str, Any],
+    wrap: str | None = None,
 ) -> Metadata:
     """The metadata of the explain graph; what the user says goes before what the model's author has noted.
 
@@ -31,31 +34,65 @@ def describe(
 
     Raises:
         InvalidLabels: if there are not as many names as classes.
-        InvalidPreprocessing, UnknownChoice: for a specification that makes no sense.
     """
     facts = author_facts(loaded.proto)
-    spec = preprocess if preprocess is not None else facts.get("preprocessing")
     names = labels if labels is not None else facts.get("labels")
-    scores = plan.scores
+    scores, method = plan.scores, plan.method
+    own = scores.classes - len(scores.groups)
+    named = None if names is None else read_labels(names, own)
     return Metadata(
-        method=plan.method.name,
+        method=method.name,
         layers=tuple(layer.name for layer in plan.layers),
         score=scores.kind,
         input=plan.picture.name,
-        scores=scores.output.name,
+        scores=scores.output.name if scores.output is not None else None,
         classes=scores.classes,
         sides=scores.has_sides,
-        label_list=list_for(scores.classes) if names is None else None,
-        labels=None if names is None else read_labels(names, scores.classes),
-        preprocessing=None if spec is None else fit(spec, plan).to_dict(),
+        label_list=(scores.label_list or list_for(own)) if names is None else None,
+        labels=None if named is None else (*named, *scores.groups),
+        groups=scores.groups,
+        ranks=None if scores.ranked in (0, own) else scores.ranked,
+        like=method.like,
+        options=dict(plan.options),
+        driver=_driver(method, plan.options, wrap),
+        preprocessing=None if preprocessing is None else preprocessing.to_dict(),
         normalize=plan.normalize,
+        fillings=dict(plan.fillings),
         multi_target=multi_target,
         batch=loaded.batch_reason or None,
         source={"file": loaded.source.file or "", "sha256": loaded.source.sha256},
         versions={"onnxcam": __version__},
         conversion=story,
-        notes=tuple(facts.get("notes", ())),
+        notes=(*facts.get("notes", ()), *scores.notes),
     )
+
+
+def _driver(method: Method, options: Mapping[str, Any], wrap: str | None) -> dict[str, Any] | None:
+    """What runs the graph in many passes: the method itself, or the one around it."""
+    name = wrap or method.driver
+    if name is None:
+        return None
+    found: dict[str, Any] = {"name": name, "options": {} if wrap else dict(options)}
+    return found if method.like is None or wrap else {**found, "like": method.like}
+
+
+def preprocessing_of(
+    plan: Plan, loaded: LoadedModel, preprocess: str | Mapping[str, Any] | None
+) -> Preprocessing | None:
+    """How pixels become the model's input: as the user says, else as its author has noted, else as is usual
+    for such a model; None where nothing is known.
+
+    Raises:
+        InvalidPreprocessing, UnknownChoice: for a specification that makes no sense.
+    """
+    if not is_plane(plan.picture):
+        if preprocess is not None:
+            kind = picture_layout(plan.picture)
+            raise InvalidPreprocessing(f"the model takes no pictures, but {kind}: arrays that are prepared already")
+        return None
+    spec = preprocess if preprocess is not None else author_facts(loaded.proto).get("preprocessing")
+    spec = plan.scores.preprocess if spec is None else spec
+    return None if spec is None else fit(spec, plan)
 
 
 def fit(spec: str | Mapping[str, Any] | None, plan: Plan) -> Preprocessing:

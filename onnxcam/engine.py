@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
@@ -11,15 +12,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onnxcam import preprocessing
-from onnxcam.channels import parts_of
-from onnxcam.explanation import Explanation, judged
-from onnxcam.geometry import Geometry
-from onnxcam.images import Image, Source, read
+from onnxcam.asking import Graph
+from onnxcam.drivers import Progress
+from onnxcam.driving import Driven, aimed, drive, planned
+from onnxcam.errors import NoDriver
+from onnxcam.explaining import compared_with, explain_at_once, explain_in_passes, rows_of
+from onnxcam.explanation import Explanation
+from onnxcam.guides import REFERENCE, guides
+from onnxcam.images import Source
 from onnxcam.labels import read_labels
-from onnxcam.preprocessing import prepare
 from onnxcam.providers import ProviderSpec, open_session, short
 from onnxcam.sessions import described, located, own_labels
-from onnxcam.signature import Signature
+from onnxcam.signature import TARGET_BOX, Signature
 from onnxcam.targets import BEST, Classes, Target
 
 BATCH_SIZE = 8
@@ -66,14 +70,16 @@ class Explainer:
             located(source), providers=providers, threads=threads, arena=arena, spinning=spinning
         )
         self.metadata = described(self._session, source)
-        self._signature = Signature(self._session, self.metadata)
-        facts = self._signature.facts()
+        signature = Signature(self._session, self.metadata)
+        facts = signature.facts()
         self.input_size = facts.get("size")
         self.preprocessing = preprocessing.parse(
             self.metadata.preprocessing if preprocess is None else preprocess, **facts
         )
         names = own_labels(self.metadata) if labels is None else read_labels(labels, self.metadata.classes)
-        self.classes = Classes(self.metadata.classes, names, self.metadata.sides)
+        known = self.metadata
+        self.classes = Classes(known.classes, names, known.sides, known.groups, known.ranks)
+        self._graph = Graph(signature, self.metadata, self.preprocessing, self.classes)
         self.providers = tuple(short(self._session.get_providers()))
 
     @overload
@@ -82,9 +88,15 @@ class Explainer:
         image: list[Any] | tuple[Any, ...],
         target: Any = None,
         *,
+        box: ArrayLike | None = None,
+        region: ArrayLike | Sequence[ArrayLike] | None = None,
+        reference: Source | ArrayLike | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
         batch_size: int = BATCH_SIZE,
         channels: bool = False,
+        driver: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
     ) -> list[Any]: ...
 
     @overload
@@ -93,9 +105,15 @@ class Explainer:
         image: Source,
         target: Target | None = None,
         *,
+        box: ArrayLike | None = None,
+        region: ArrayLike | Sequence[ArrayLike] | None = None,
+        reference: Source | ArrayLike | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
         batch_size: int = BATCH_SIZE,
         channels: bool = False,
+        driver: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
     ) -> Explanation: ...
 
     @overload
@@ -104,9 +122,15 @@ class Explainer:
         image: Source,
         target: Sequence[Any],
         *,
+        box: ArrayLike | None = None,
+        region: ArrayLike | Sequence[ArrayLike] | None = None,
+        reference: Source | ArrayLike | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
         batch_size: int = BATCH_SIZE,
         channels: bool = False,
+        driver: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
     ) -> list[Explanation]: ...
 
     def __call__(
@@ -114,9 +138,15 @@ class Explainer:
         image: Any,
         target: Any = None,
         *,
+        box: ArrayLike | None = None,
+        region: ArrayLike | Sequence[ArrayLike] | None = None,
+        reference: Source | ArrayLike | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
         batch_size: int = BATCH_SIZE,
         channels: bool = False,
+        driver: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
     ) -> Any:
         """The explanation of a picture, or a list of them for a list, a tuple or an array (N, H, W, C).
 
@@ -125,22 +155,50 @@ class Explainer:
             target: an index, a label, "not:" before either, a rank (−1 the best, and the default); or a list, one for
                 each picture. With a multi_target graph a list of K targets gives K explanations of each picture, and a
                 list of such lists different ones.
+            box: x0, y0, x1, y1 in the photo's pixels, or one for each photo: which detection is meant.
+            region: a mask (H, W) of the photo's size, or one for each photo: over what a class is explained.
+            reference: a picture, or a vector (D,), or one for each photo (N, D): what a photo is compared with.
             inputs: the model's other inputs by name, with a row for each picture.
             batch_size: pictures in one run, where the model takes several at once.
             channels: keep activation and gradient, for `Explanation.channels` and `gallery`.
+            driver: a method of many passes to run instead of the graph's own: "rise", "occlusion", "tta" …, where the
+                graph gives what it asks for; any graph does for those that need nothing but the score.
+            options: of the method of many passes, by name; the others are as at conversion.
+            progress: called with the passes done and those expected, for each picture and target anew.
+
+        A KeyboardInterrupt ends many passes: what is known by then comes back with the status "interrupted", the last
+        of what was asked for; what was not begun is left out.
 
         Raises:
             OnnxCamError: one of its kinds, for a picture, target or input that does not fit.
         """
         is_many = isinstance(image, list | tuple) or (isinstance(image, np.ndarray) and image.ndim == 4)
         images = list(image) if is_many else [image]
-        rows, is_row = self._signature.spread(target, len(images), self.classes)
-        others = self._signature.others(inputs or {})
-        step = max(1, min(batch_size, self._signature.batch or batch_size))
-        results = []
-        for at in range(0, len(images), step):
-            part = slice(at, at + step)
-            results += self._explain(images[part], rows[part], rows_of(others, part, len(images)), channels=channels)
+        graph, signature = self._graph, self._graph.signature
+        rows, is_row = signature.spread(target, len(images), self.classes)
+        guided = guides(signature.known, self.metadata.score, box=box, region=region, count=len(images))
+        compared = {} if reference is None else {REFERENCE: compared_with(graph, reference, inputs or {})}
+        others = signature.others({**(inputs or {}), **compared})
+        plan = planned(graph, driver, options=options or {}, batch_size=batch_size, progress=progress)
+        if plan is not None:
+            results = explain_in_passes(graph, images, rows, others, plan=plan, guides=guided, channels=channels)
+        else:
+            step = max(1, min(batch_size, signature.batch or batch_size))
+            parts = [slice(at, at + step) for at in range(0, len(images), step)]
+            results = [
+                row
+                for part in parts
+                for row in explain_at_once(
+                    graph,
+                    images[part],
+                    rows[part],
+                    rows_of(others, part, len(images)),
+                    guides=guided.part(part),
+                    channels=channels,
+                )
+            ]
+        if told := signature.told(others):
+            results = [[replace(one, report={**one.report, "inputs": told}) for one in row] for row in results]
         flat = [row if is_row else row[0] for row in results]
         return flat if is_many else flat[0]
 
@@ -160,76 +218,42 @@ class Explainer:
             inputs: the model's other inputs by name.
             outputs: names of those wanted; what nobody wants is not copied.
         """
-        picture = self._signature.picture(batch)
-        numbers = self._signature.numbers(BEST if target is None else target, len(picture), self.classes)
-        feed = {self.metadata.input: picture, "target": numbers, **self._signature.others(inputs or {})}
-        return self._signature.run(feed, outputs)
+        return self._graph.run(batch, target, inputs or {}, outputs)
 
-    def _explain(
+    def drive(
         self,
-        images: Sequence[Source],
-        rows: Sequence[Sequence[int]],
-        others: Mapping[str, NDArray[Any]],
+        x: NDArray[Any],
+        target: int | None = None,
         *,
-        channels: bool,
-    ) -> list[list[Explanation]]:
-        """One row of explanations for each picture: in one run if their arrays are of one size."""
-        photos = [read(image) for image in images]
-        prepared = [prepare(photo, self.preprocessing) for photo in photos]
-        if len({array.shape for array, _ in prepared}) > 1:
-            parts = [slice(at, at + 1) for at in range(len(images))]
-            split = [
-                self._explain(photos[at], rows[at], rows_of(others, at, len(images)), channels=channels) for at in parts
-            ]
-            return [row for single in split for row in single]
-        numbers = np.array(rows, np.int64)
-        batch = np.stack([array for array, _ in prepared])
-        targets = numbers if self.metadata.multi_target else numbers[:, 0]
-        found = self.run(batch, targets, inputs=others, outputs=self._signature.wanted(channels=channels))
-        return [
-            [
-                self._explanation(found, (index, place), photo, geometry=geometry, channels=channels)
-                for place in range(numbers.shape[1])
-            ]
-            for index, (photo, (_, geometry)) in enumerate(zip(photos, prepared, strict=True))
-        ]
+        driver: str | None = None,
+        options: Mapping[str, Any] | None = None,
+        inputs: Mapping[str, ArrayLike] | None = None,
+        batch_size: int = BATCH_SIZE,
+        progress: Progress | None = None,
+    ) -> Driven:
+        """What a method of many passes gives for an array that is prepared already.
 
-    def _explanation(
-        self,
-        found: Mapping[str, NDArray[Any]],
-        at: tuple[int, int],
-        photo: Image,
-        *,
-        geometry: Geometry,
-        channels: bool,
-    ) -> Explanation:
-        """One picture's explanation for one target, out of the graph's outputs."""
-        place = at if self.metadata.multi_target else at[:1]
-        heatmap = found["heatmap"][place].astype(np.float32)
-        index = int(found["target_index"][place])
-        label, layer = self.classes.label(index), ", ".join(self.metadata.layers)
-        status, reason = judged(heatmap, layer=layer, name=label or f"class {index}", score=self.metadata.score)
-        scores = found[self.metadata.scores][at[0]].reshape(-1) if self.metadata.scores else np.zeros(0)
-        return Explanation(
-            heatmap=geometry.to_photo(np.where(np.isfinite(heatmap), heatmap, np.float32(0))),
-            map=heatmap,
-            image=photo,
-            target_index=index,
-            target_score=float(found["target_score"][place]),
-            label=label,
-            scores=scores.astype(np.float32),
-            status=status,
-            reason=reason,
-            method=self.metadata.method,
-            layer=layer,
-            parts=parts_of(found, at, geometry=geometry, targets=self.metadata.multi_target) if channels else None,
-        )
+        Args:
+            x: the picture's input without its batch axis.
+            target: the graph's number.
+            driver: the method, where it is not the graph's own.
+            options: of the method, by name.
+            inputs: the model's other inputs by name, with one row each.
+            batch_size: inputs in one pass.
+            progress: called with the passes done and those expected.
+
+        Raises:
+            NoDriver: if neither the graph names a method of many passes nor `driver` does.
+        """
+        graph, number = self._graph, BEST if target is None else target
+        plan = planned(graph, driver, options=options or {}, batch_size=batch_size, progress=progress)
+        if plan is None:
+            raise NoDriver(self.metadata.method)
+        numbers = [[number]] if self.metadata.multi_target else [number]
+        outputs = ["target_index", *([TARGET_BOX] if graph.signature.gives(TARGET_BOX) else [])]
+        found = graph.run(x[None], numbers, inputs or {}, outputs)
+        return drive(plan, graph, aimed(number, found, graph.signature.others(inputs or {})), x=x)
 
     def __repr__(self) -> str:
         layer = ", ".join(self.metadata.layers)
         return f"Explainer({self.metadata.method} at {layer}, on {', '.join(self.providers)})"
-
-
-def rows_of(arrays: Mapping[str, NDArray[Any]], part: slice, count: int) -> dict[str, NDArray[Any]]:
-    """The rows of some pictures, from arrays that have one for each of `count`; other arrays as they are."""
-    return {name: array[part] if array.shape[:1] == (count,) else array for name, array in arrays.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,10 @@ from onnxcam.legend import with_legend
 from onnxcam.overlay import DEFAULT_COLORMAP
 from onnxcam.picture import Picture
 
-OK, ALL_ZERO, NOT_FINITE = "ok", "all-zero", "not-finite"
+OK, ALL_ZERO, NOT_FINITE, INTERRUPTED = "ok", "all-zero", "not-finite", "interrupted"
+NOT_FOUND = "not-found"
+
+OUTLIERS = 0.01  # of the pixels, as in PAIR's saliency
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,11 +34,17 @@ class Explanation:
         target_score: the score that was explained.
         label: what the class is called, if it has a name.
         scores: (C,), the model's own output; empty where it has none.
-        status: "ok", "all-zero" or "not-finite".
+        status: "ok", "all-zero", "not-finite", "not-found": there is no such detection, or "interrupted": a method of
+            many passes was stopped and this is what it had by then.
         reason: what is wrong with the map and what may help; empty when ok.
         method: how it was explained.
         layer: where, several names joined by ", ".
         parts: activation and gradient, where `channels=True` asked for them.
+        report: by name: "inputs", what the model's other inputs were that nobody gave; of a method of many passes
+            "passes", and what else it has to say. Empty where there is nothing.
+        attribution: like the model's input without its batch axis, of methods of many passes that have a number for
+            each of its values.
+        box: of a detector: x0, y0, x1, y1 of the detection that was explained, in the photo's pixels.
     """
 
     heatmap: NDArray[np.float32]
@@ -49,10 +59,15 @@ class Explanation:
     method: str
     layer: str
     parts: Parts | None = None
+    report: Mapping[str, float | int | str] = field(default_factory=dict)
+    attribution: NDArray[np.float32] | None = None
+    box: tuple[float, float, float, float] | None = None
 
     @property
     def name(self) -> str:
-        """The label, or the class's number where it has none."""
+        """The label, or the class's number where it has none; "nothing" where no detection was found."""
+        if self.target_index < 0:
+            return "nothing"
         return self.label if self.label is not None else f"class {self.target_index}"
 
     def overlay(
@@ -65,6 +80,7 @@ class Explanation:
         box: bool = False,
         legend: bool = False,
         share: float = regions.HOT_SHARE,
+        outliers: float | None = None,
     ) -> Picture:
         """The photo with the heatmap laid over it.
 
@@ -76,11 +92,14 @@ class Explanation:
             box: draw a box around the largest of them.
             legend: add a strip with class, score, method and layer.
             share: what is hot, as a share of the maximum.
+            outliers: share of the pixels that are drawn as if they were the maximum; by default `OUTLIERS` where there
+                is an `attribution`, which tends to have few high peaks, else 0. The heatmap itself stays as it is.
 
         Raises:
             UnknownChoice: for a colour map or blend rule that does not exist.
         """
-        shown = drawable(self.heatmap)
+        peaks = OUTLIERS if outliers is None and self.attribution is not None else outliers or 0.0
+        shown = saturated(drawable(self.heatmap), peaks)
         result = overlay.blend(self.image, shown, alpha=alpha, colormap=colormap, rule=blend)
         if contour:
             result = regions.with_contour(result, shown, share=share)
@@ -134,8 +153,22 @@ def drawable(heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(positive / (float(positive.max()) or 1.0), np.float32)
 
 
-def judged(heatmap: NDArray[np.float32], *, layer: str, name: str, score: str) -> tuple[str, str]:
-    """Status and reason of a map as the graph gave it."""
+def saturated(heatmap: NDArray[np.float32], share: float) -> NDArray[np.float32]:
+    """The heatmap with the highest `share` of its pixels at 1 and the others raised alike."""
+    level = float(np.quantile(heatmap, np.clip(1 - share, 0, 1))) if share else 1.0
+    return np.minimum(heatmap / np.float32(level), np.float32(1)) if level > 0 else heatmap
+
+
+def judged(
+    heatmap: NDArray[np.float32], *, layer: str, name: str, may_saturate: bool, is_there: bool = True
+) -> tuple[str, str]:
+    """Status and reason of a map as the graph gave it. `may_saturate`: it comes of the gradient of a probability."""
+    if not is_there:
+        return NOT_FOUND, (
+            "there is no such detection: none of that rank above the threshold, or no candidate at that box. Name a "
+            "class, whose best candidate is explained however unlikely, or convert with a lower threshold: "
+            "--score detector:threshold=0.1."
+        )
     odd = int(np.count_nonzero(~np.isfinite(heatmap)))
     if odd:
         return NOT_FINITE, (
@@ -144,7 +177,7 @@ def judged(heatmap: NDArray[np.float32], *, layer: str, name: str, score: str) -
         )
     if heatmap.any():
         return OK, ""
-    saturated = " A probability near 0 or 1 has no gradient left: convert with the logit as score." * (score != "logit")
+    saturated = " A probability near 0 or 1 has no gradient left: convert with the logit as score." * may_saturate
     return ALL_ZERO, (
         f"the map is zero everywhere: nothing in {layer} speaks for {name}.{saturated} "
         f"Try another layer, another method, or a class that the model sees in the picture."

@@ -39,6 +39,30 @@ class Geometry:
         """The lines of the resized photo that lie on the canvas, along one axis."""
         return slice(max(0, -self.origin[axis]), min(self.resized[axis], self.canvas[axis] - self.origin[axis]))
 
+    def to_input(self, mask: NDArray[np.float32]) -> NDArray[np.float32]:
+        """A mask (H, W) of the photo's pixels on the model's input (h, w), bilinear; 0 where the photo is not."""
+        canvas = np.zeros(self.canvas, np.float32)
+        canvas[self.filled] = stretched(mask, self.resized)[self.window]
+        return canvas
+
+    def box_to_input(self, box: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(…, 4), x0 y0 x1 y1 in the photo's pixels, in those of the model's input."""
+        return np.asarray(box * self._ratios + self._shift, np.float32)
+
+    def box_to_photo(self, box: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The way back."""
+        return np.asarray((box - self._shift) / self._ratios, np.float32)
+
+    @property
+    def _ratios(self) -> NDArray[np.float64]:
+        height, width = (new / old for new, old in zip(self.resized, self.photo, strict=True))
+        return np.array([width, height, width, height])
+
+    @property
+    def _shift(self) -> NDArray[np.float64]:
+        top, left = self.origin
+        return np.array([left, top, left, top], np.float64)
+
     def to_photo(self, heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
         """The map (h, w) of the model's input on the photo's own pixels (H, W), bilinear; 0 outside a crop."""
         if heatmap.shape != self.canvas:
@@ -69,13 +93,17 @@ def place(
     short_side: int | None = None,
     box: tuple[int, int] | None = None,
     rounding: str = "torchvision",
+    align: str = "centre",
 ) -> Geometry:
     """Where a photo (H, W) lies in an input of `size` (h, w); without a size the input takes the photo's."""
     box = box or size
     if resize == "stretch" and box is not None:
         return centred(photo, box, size, rounding=rounding)
     if resize in ("letterbox", "cover") and box is not None:
-        return centred(photo, scaled(photo, box, is_covered=resize == "cover"), size, rounding=rounding)
+        fitted = scaled(photo, box, is_covered=resize == "cover")
+        if align == "corner" and size is not None:
+            return Geometry(photo, fitted, size, (0, 0))
+        return centred(photo, fitted, size, rounding=rounding)
     if resize == "shorter" and short_side is not None:
         return cropped(photo, size, short_side, rounding=rounding)
     if size is not None and size != photo:

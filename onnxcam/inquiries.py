@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -65,10 +65,14 @@ def methods(as_json: AsJson = False) -> None:
     """List the methods."""
     from onnxcam.methods import METHODS
 
+    width = max(map(len, METHODS))
     for method in METHODS.values():
-        row = {"name": method.name, "gradient": method.needs_gradient}
-        row |= {"summary": method.summary, "source": method.source}
-        text = f"{method.name:20} {method.summary} [{method.source}]"
+        options = {name: entry.default for name, entry in method.options.items()}
+        row: dict[str, Any] = {"name": method.name, "gradient": method.needs_gradient}
+        row |= {"summary": method.summary, "source": method.source, "options": options}
+        row |= {"passes": "one" if method.driver is None else "many"}
+        shown = ", ".join(f"{name}={value}" for name, value in options.items())
+        text = f"{method.name:{width}} {method.summary} [{method.source}]{f' ({shown})' if shown else ''}"
         console.answer(json.dumps(row, ensure_ascii=False) if as_json else text)
 
 

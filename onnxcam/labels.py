@@ -9,9 +9,9 @@ from pathlib import Path
 from onnxcam.errors import InvalidLabels
 
 FOLDER = Path(__file__).parent / "classes"
-IMAGENET = "imagenet-1k"
+IMAGENET, COCO = "imagenet-1k", "coco-80"
 # Lists that come along, by the names that --labels takes.
-LISTS = {"imagenet": IMAGENET, IMAGENET: IMAGENET}
+LISTS = {"imagenet": IMAGENET, IMAGENET: IMAGENET, "coco": COCO, COCO: COCO}
 # TensorFlow's nets have a class before the first, for everything else.
 BACKGROUND = 1001
 BY_COUNT = {1000: IMAGENET, BACKGROUND: IMAGENET}
@@ -32,8 +32,8 @@ def read_labels(source: str | Path | Sequence[str], classes: int | None) -> tupl
     """The names in the order of their classes.
 
     Args:
-        source: the names; "imagenet"; or a file: one name a line, a JSON list, or a JSON object of names or [id, name]
-            by index.
+        source: the names; "imagenet" or "coco"; or a file: one name a line, a JSON list, or a JSON object of names or
+            [id, name] by index.
         classes: how many the model has, where known.
 
     Raises:

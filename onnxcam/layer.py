@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from onnxcam.errors import NoSpatialLayer, UnknownLayer, VanishedLayer
 from onnxcam.graph import Dim, Node, Tape, Value
-from onnxcam.layouts import Followed, Form, Reach, choose, find_picture, form_of
+from onnxcam.layouts import Followed, Form, Reach, choose, find_picture, form_of, picture_layout, space_axes
 from onnxcam.naming import known_names, name_layers, vanished
 
+WISHED = "what the scores of the places are made of"
 # Ops after which the same places lie in another order, or without the tokens beside them.
 MOVING = frozenset(("Transpose", "Slice", "Reshape", "Squeeze", "Unsqueeze", "Identity"))
 
@@ -26,9 +27,10 @@ class Layer:
         name: by its author's module path where the file knows it, else the tensor's.
         tensor: its name in the graph.
         shape: each dimension a number, a symbol or None where unknown.
-        layout: what the axes are, "NCHW", "NHWC" or, for tokens, "NTC".
+        layout: what the axes are, "NCHW", "NHWC" or, for tokens, "NTC"; "NCQT" for attention, of each token by each.
         grid: rows and columns of its places.
         prefix: of tokens, how many come before those of the grid: class, distillation, registers.
+        heads: of attention, how many share the axis of the images, as "NQT"; 0 elsewhere.
         is_default: whether this layer is taken when none is named.
         reason: why it is the default, or what computes it.
     """
@@ -39,14 +41,16 @@ class Layer:
     layout: str
     is_default: bool
     reason: str
-    grid: tuple[Dim, Dim] = (None, None)
+    grid: tuple[Dim, ...] = (None, None)
     prefix: int = 0
+    heads: int = 0
 
 
-def find_layers(tape: Tape, logits: Value) -> list[Layer]:
+def find_layers(tape: Tape, logits: Value, wished: Sequence[Value] = ()) -> list[Layer]:
     """Every tensor between the picture and the logits that has rows and columns: the default first, then from the last.
 
-    Which one is the default, `onnxcam.layouts.choose` says.
+    Which one is the default, `onnxcam.layouts.choose` says, where `wished` does not: the defaults of scores whose space
+    has no end, as of detectors and of segmentation.
 
     Raises:
         NoSpatialLayer: if there is none, as in a net of dense layers.
@@ -56,14 +60,18 @@ def find_layers(tape: Tape, logits: Value) -> list[Layer]:
         raise NoSpatialLayer(None)
     reach = Reach(tape, Followed(tape, picture), logits)
     forms = _forms(reach)
-    choice = choose(reach, forms)
-    if choice is None:
-        raise NoSpatialLayer(picture.name)
+    named = set(known_names(tape, list(forms)).values())
+    if any(value in forms for value in wished):
+        chosen = {_with_name(value, forms, named): WISHED for value in wished if value in forms}
+    else:
+        choice = choose(reach, forms)
+        if choice is None:
+            raise NoSpatialLayer(picture.name)
+        chosen = {_with_name(choice.value, forms, named): choice.reason}
     names = name_layers(tape, list(forms))
-    chosen = _with_name(choice.value, forms, set(known_names(tape, list(forms)).values()))
-    default = _describe(chosen, forms, names, reason=choice.reason, is_default=True)
-    others = [value for value in reversed(forms) if value != chosen]
-    return [default, *(_describe(value, forms, names, reason=_reason(value, reach)) for value in others)]
+    defaults = [_describe(value, forms, names, reason=why, is_default=True) for value, why in chosen.items()]
+    others = [value for value in reversed(forms) if value not in chosen]
+    return [*defaults, *(_describe(value, forms, names, reason=_reason(value, reach)) for value in others)]
 
 
 def _forms(reach: Reach) -> dict[Value, Form]:
@@ -72,10 +80,12 @@ def _forms(reach: Reach) -> dict[Value, Form]:
     found = {
         value: form_of(value, axes[value])
         for node in reach.nodes
+        if node in node.tape.loaded
         for value in node.outputs
         if value in axes and value in reach.below
     }
-    return {value: form for value, form in found.items() if form is not None}
+    rank = len(space_axes(picture_layout(reach.followed.picture) or "NCHW"))
+    return {value: form for value, form in found.items() if form is not None and len(form.grid) == rank}
 
 
 def resolve(tape: Tape, layers: Sequence[Layer], wanted: str | None) -> Layer:

@@ -13,6 +13,7 @@ from onnxcam.errors import InvalidMetadata, MetadataTooNew
 
 KEY = "onnxcam"
 SCHEMA = 1
+SPECIAL = ("groups", "ranks", "like", "options", "driver", "fillings")
 REQUIRED = ("method", "layers", "score", "input")
 
 
@@ -31,6 +32,12 @@ class Metadata:
         label_list: where nobody gave labels, the known list ("imagenet-1k") that the number of classes points to.
         preprocessing: what `preprocessing.parse` takes.
         normalize: the convention that made the heatmap.
+        groups: names of the groups of classes, the last of the C.
+        ranks: how many ranks can be asked for, where these are not the classes: of a detector, its detections.
+        like: the library whose numbers the method gives, if not the paper's.
+        options: of the method, those that were given.
+        driver: the method of many passes that runs the graph, {"name", "options"}, and "like" where it is a library's.
+        fillings: the model's other inputs that may be left out, and what each then is, one of `fillings.KINDS`.
         multi_target: `target` is (N, K).
         batch: why the batch is fixed at 1, if it is.
         source: file name and SHA-256 of the model explained.
@@ -51,6 +58,12 @@ class Metadata:
     label_list: str | None = None
     preprocessing: Mapping[str, Any] | None = None
     normalize: str = "pytorch-grad-cam"
+    groups: tuple[str, ...] = ()
+    ranks: int | None = None
+    like: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    driver: Mapping[str, Any] | None = None
+    fillings: Mapping[str, str] = field(default_factory=dict)
     multi_target: bool = False
     batch: str | None = None
     source: Mapping[str, str] = field(default_factory=dict)
@@ -59,8 +72,9 @@ class Metadata:
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> str:
-        """The text that `parse` reads, schema first."""
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        """The text that `parse` reads, schema first; of what only some graphs have, nothing where there is nothing."""
+        entries = {name: value for name, value in asdict(self).items() if name not in SPECIAL or value}
+        return json.dumps(entries, ensure_ascii=False, separators=(",", ":"))
 
 
 def parse(text: str) -> Metadata:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from onnxcam import console
 from onnxcam.check import Check
 from onnxcam.engine import Explainer
 from onnxcam.errors import AlreadyExplainGraph, BuildOptionsUnused, NotRepeatable
+from onnxcam.fillings import KINDS
 from onnxcam.metadata import is_explain_graph
 from onnxcam.preprocessing import PRESET_SIZE, default_preset
 from onnxcam.signature import PARTS
@@ -17,8 +19,13 @@ if TYPE_CHECKING:
     from onnxcam.metadata import Metadata
 
 
-def open_explainer(model: str, build: dict[str, Any], run: dict[str, Any], *, several: bool) -> Explainer:
-    """An explainer of the file: as it is when it is an explain graph, else of what is built from it."""
+def open_explainer(
+    model: str, build: dict[str, Any], run: dict[str, Any], *, several: bool, targets: Sequence[Any] = ()
+) -> Explainer:
+    """An explainer of the file: as it is when it is an explain graph, else of what is built from it.
+
+    Sums of classes among the targets become groups of what is built.
+    """
     if is_explain_graph(model):
         explainer = Explainer(model, **run)
         if build:
@@ -27,15 +34,27 @@ def open_explainer(model: str, build: dict[str, Any], run: dict[str, Any], *, se
     else:
         from onnxcam import api
 
-        described = {name: run[name] for name in ("preprocess", "labels") if name in run}
+        described: dict[str, Any] = {name: run[name] for name in ("preprocess", "labels") if name in run}
         with console.without_native_noise():
             graph = built(model, build | described, several=several)
+            rest = {name: run[name] for name in run.keys() - described.keys()}
+            explainer = api.explainer_of(graph, **rest)
+            if sums := sums_of(explainer, targets):
+                groups = {**build.get("groups", {}), **sums}
+                graph = built(model, {**build, **described, "groups": groups}, several=several)
+                explainer = api.explainer_of(graph, **rest)
         tell_story(graph.metadata)
-        explainer = api.explainer_of(graph, **{name: run[name] for name in run.keys() - described.keys()})
     tell_what_was_assumed(explainer, run.get("preprocess"))
     if "labels" not in run:
         tell_label_list(explainer.metadata)
     return explainer
+
+
+def sums_of(explainer: Explainer, targets: Sequence[Any]) -> dict[str, list[int]]:
+    """The sums of classes among the targets: "A+B", and the classes that it adds up."""
+    texts = [target for target in targets if isinstance(target, str)]
+    found = {text: explainer.classes.sum_of(text) for text in texts}
+    return {text: classes for text, classes in found.items() if classes is not None}
 
 
 def built(model: str, options: dict[str, Any], *, several: bool) -> ExplainGraph:
@@ -51,8 +70,10 @@ def built(model: str, options: dict[str, Any], *, several: bool) -> ExplainGraph
 
 
 def tell_what_was_assumed(explainer: Explainer, preprocess: str | None) -> None:
-    """Notes on preprocessing that neither the file nor the user has said."""
+    """Notes on preprocessing and other inputs that neither the file nor the user has said."""
     spec = explainer.preprocessing
+    for name, kind in explainer.metadata.fillings.items():
+        console.note(f"the model also takes {name!r}; it is {KINDS[kind]} where nothing else is given")
     if explainer.metadata.preprocessing is None and preprocess is None:
         name = default_preset(spec.dtype, 1 if spec.channels == "GRAY" else 3, spec.layout)
         console.note(f'no preprocessing is known for this model; taking "{name}" (--preprocess says otherwise)')
@@ -87,9 +108,9 @@ def tell_story(metadata: Metadata) -> None:
 def tell_label_list(metadata: Metadata) -> None:
     """Notes whose class names were taken where nobody gave any."""
     if metadata.label_list:
+        count = (metadata.classes or 0) - len(metadata.groups)
         console.note(
-            f"class names: {metadata.label_list}'s, because the model has {metadata.classes} classes "
-            f"(--labels says otherwise)"
+            f"class names: {metadata.label_list}'s, because the model has {count} classes (--labels says otherwise)"
         )
 
 

@@ -22,6 +22,7 @@ PRESET_SIZE = (224, 224)  # pixels: what a preset stands for where neither the m
 CHOICES: dict[str, tuple[str, ...]] = {
     "resize": ("shorter", "stretch", "cover", "letterbox", "none"),
     "rounding": ("torchvision", "nearest", "down"),
+    "align": ("centre", "corner"),
     "interpolation": INTERPOLATIONS,
     "channels": ("RGB", "BGR", "GRAY"),
     "layout": ("NCHW", "NHWC"),
@@ -46,6 +47,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "unit": {},
     "raw": {"scale": 1.0},
     "letterbox": {"resize": "letterbox"},
+    "yolox": {"resize": "letterbox", "align": "corner", "channels": "BGR", "scale": 1.0},
 }
 
 
@@ -62,6 +64,7 @@ class Preprocessing:
             larger than `size` is cropped at its centre.
         box: (h, w); None: `size`.
         rounding: of the longer side and the crop: "torchvision", "nearest" or "down", see `geometry.cropped`.
+        align: where a letterboxed photo lies: in the "centre", or in the top left "corner".
         fill: 0 to 255, for letterbox; what a crop lacks is filled with 0, as in torchvision.
     """
 
@@ -70,6 +73,7 @@ class Preprocessing:
     short_side: int | None = None
     box: tuple[int, int] | None = None
     rounding: str = "torchvision"
+    align: str = "centre"
     interpolation: str = "bilinear"
     antialias: bool = True
     channels: str = "RGB"
@@ -196,6 +200,7 @@ def prepare(image: Image, spec: Preprocessing) -> tuple[NDArray[Any], Geometry]:
         short_side=spec.short_side,
         box=spec.box,
         rounding=spec.rounding,
+        align=spec.align,
     )
     pixels = ordered(image, spec.channels)
     content = resize(

@@ -9,6 +9,8 @@ from onnxcam.errors import NotRepeatable
 from onnxcam.graph import Node, Tape, Value, descendants, replay
 from onnxcam.layouts import Followed
 
+TARGET = "target"
+
 
 def rerun_on_repeats(
     tape: Tape, layers: Sequence[Value], end: Value, picture: Value, *, count: Value
@@ -29,26 +31,39 @@ class Repeats:
 
     def __init__(self, followed: Followed, of_picture: set[Value], count: Value) -> None:
         self.followed, self.of_picture, self.count = followed, of_picture, count
+        self._known: dict[Value, Value] = {}
+        self._of_others = _of_other_inputs(count.tape, followed.picture)
 
     def of(self, value: Value) -> Value:
-        """The tensor with each image's part K times in a row; sizes that count the images count as many more."""
-        if value not in self.of_picture:
+        """The tensor with each image's part K times in a row; what is made of sizes alone is made of larger ones."""
+        if value not in self.of_picture and value not in self._of_others:
             return value
-        node = value.producer
-        if node is None or (value.dtype is not None and value.dtype.kind in "fV"):
-            return self._rows(value)
-        return self._shape(node) if node.op_type == "Shape" else self._again(node)
+        if value not in self._known:
+            self._known[value] = self._repeated(value)
+        return self._known[value]
 
-    def _again(self, node: Node) -> Value:
+    def _repeated(self, value: Value) -> Value:
+        if value in self._of_others and value not in self.followed.reached:
+            return repeat_rows(value, self.count)
+        node, is_float = value.producer, value.dtype is not None and value.dtype.kind in "fV"
+        # The mask of shifted windows has a row for each of them, and places of its own for none of the images.
+        if node is None or (is_float and value in self.followed.reached):
+            return self._rows(value)
+        return self._shape(node) if node.op_type == "Shape" else self._again(value, node)
+
+    def _again(self, value: Value, node: Node) -> Value:
         """Arithmetic on sizes, once more."""
-        if not node.reads.issubset(node.inputs) or len(node.outputs) > 1:
+        if not node.reads.issubset(node.inputs):
             raise NotRepeatable(node.output.name, f"comes from {node.op_type}, which cannot be run again")
         inputs = [None if x is None else self.of(x) for x in node.inputs]
-        return node.tape.emit(node.op_type, inputs, node.attributes)[0]
+        results = node.tape.emit(node.op_type, inputs, node.attributes, outputs=len(node.outputs))
+        return results[node.outputs.index(value)]
 
     def _shape(self, node: Node) -> Value:
         """The shape of a repeated tensor, without repeating it."""
         op, rank = node.tape, len(node.x.shape or (None,))
+        if node.x not in self.followed.reached:
+            return self._again(node.output, node)
         axis, _ = self._place(node.x)
         ones = [op.ints(*[1] * axis), self.count, op.ints(*[1] * (rank - 1 - axis))]
         whole = op.Shape(node.x) * op.Concat(*(x for x in ones if x.shape != (0,)), axis=0)
@@ -75,13 +90,25 @@ class Repeats:
         return index, prod(n for n in sizes if isinstance(n, int))
 
 
+def _of_other_inputs(tape: Tape, picture: Value) -> set[Value]:
+    """What is computed from inputs that have a row for each image beside the picture."""
+    batch = (picture.shape or (None,))[0]
+    inputs = [tape.value(info.name) for info in tape.model.graph.input if info.name not in (picture.name, TARGET)]
+    per_image = [value for value in inputs if batch is not None and (value.shape or (None,))[0] == batch]
+    return set().union(*(descendants(tape, value) for value in per_image))
+
+
 def repeat_rows(value: Value, count: Value, *, axis: int = 0) -> Value:
     """(N, …) → (N·K, …), each row K times in a row; the rows lie on `axis`. `count`: int64 [K]."""
     op, rank = value.tape, len(value.shape or (None,) * 4)
     behind = [op.ints(*[1] * (rank - 1 - axis))] if rank - 1 > axis else []
     sizes = op.Concat(op.ints(*[1] * (axis + 1)), count, *behind, axis=0)
-    stretched = op.Expand(op.Unsqueeze(value, op.ints(axis + 1)), sizes)
-    return op.Reshape(stretched, _target(value, [*[0] * axis, -1], axis=axis))
+    return merge_rows(op.Expand(op.Unsqueeze(value, op.ints(axis + 1)), sizes), value, axis=axis)
+
+
+def merge_rows(variants: Value, value: Value, *, axis: int = 0) -> Value:
+    """(N, R, …) → (N·R, …): variants of a value whose rows lie on `axis`."""
+    return variants.tape.Reshape(variants, _target(value, [*[0] * axis, -1], axis=axis))
 
 
 def _target(value: Value, front: Sequence[int], *, axis: int) -> Value:

@@ -31,5 +31,6 @@ def described(session: Any, source: str | os.PathLike[str] | bytes) -> records.M
 def own_labels(metadata: records.Metadata) -> tuple[str, ...] | None:
     """The class names that the graph bears, or those of the known list that it points to."""
     if metadata.labels is None and metadata.label_list in LISTS:
-        return known_list(metadata.label_list, metadata.classes)
+        own = None if metadata.classes is None else metadata.classes - len(metadata.groups)
+        return (*known_list(metadata.label_list, own), *metadata.groups)
     return metadata.labels

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onnxcam.errors import InputMismatch, InvalidMetadata, InvalidTarget, RunFailed, TargetOutOfRange, UnknownChoice
+from onnxcam.fillings import KINDS, Dims, filled
 from onnxcam.metadata import Metadata
 from onnxcam.providers import CUDA, brief, failures, load_runtime
 from onnxcam.targets import Classes
 
-TARGET = "target"
+TARGET, TARGET_BOX = "target", "target_box"
 PARTS = ("activation", "gradient")
 OWN_OUTPUTS = ("heatmap", "target_index", "target_score")
 DTYPES = {
@@ -22,6 +23,7 @@ DTYPES = {
     "tensor(uint8)": "uint8",
     "tensor(double)": "float64",
 }
+OTHER_DTYPES = {f"tensor({name})": name for name in "int8 int16 int32 int64 uint16 uint32 uint64 bool".split()} | DTYPES
 
 
 class Signature:
@@ -36,7 +38,13 @@ class Signature:
         self._session, self._metadata = session, metadata
         self._inputs = {entry.name: entry for entry in session.get_inputs()}
         self._outputs = [entry.name for entry in session.get_outputs()]
-        self.needed = [*([metadata.scores] if metadata.scores else []), *OWN_OUTPUTS]
+        defaults = {entry.name: entry for entry in session.get_overridable_initializers()}
+        self._entries = {**self._inputs, **defaults}
+        self.optional = {name: entry.shape for name, entry in defaults.items() if name != TARGET}
+        # A graph for a method of many passes gives what that asks for, and has no heatmap of its own.
+        own = [name for name in OWN_OUTPUTS if metadata.driver is None or name in self._outputs or name != "heatmap"]
+        boxes = [TARGET_BOX] if TARGET_BOX in self._outputs else []
+        self.needed = [*([metadata.scores] if metadata.scores else []), *own, *boxes]
         missing = {metadata.input, *self.needed} - {*self._inputs, *self._outputs}
         if missing:
             raise InvalidMetadata(f"the graph has no input or output {', '.join(sorted(map(repr, missing)))}")
@@ -49,6 +57,15 @@ class Signature:
     def wanted(self, *, channels: bool) -> list[str]:
         """The outputs to ask for: those of an explanation, and what it was made of if that is asked for and there."""
         return [*self.needed, *(name for name in PARTS if channels and name in self._outputs)]
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """The shapes of all inputs by name."""
+        return {name: entry.shape for name, entry in self._entries.items()}
+
+    def gives(self, output: str) -> bool:
+        """Whether the graph has that output."""
+        return output in self._outputs
 
     def facts(self) -> dict[str, Any]:
         """What the picture's input says about preprocessing, as keywords of `preprocessing.parse`."""
@@ -66,14 +83,15 @@ class Signature:
 
     def picture(self, batch: NDArray[Any]) -> NDArray[Any]:
         """The pictures in the input's type, if they fit its shape."""
-        fits = batch.ndim == len(self._shape) and all(
-            not isinstance(wanted, int) or wanted == length
-            for wanted, length in zip(self._shape, batch.shape, strict=True)
-        )
-        if not fits:
-            wanted = ", ".join(str(length or "any") for length in self._shape)
+        if not fits(batch.shape, self._shape):
+            wanted = _readable(self._shape)
             raise InputMismatch(self._metadata.input, f"has shape {batch.shape}, but the model takes ({wanted})")
         return np.ascontiguousarray(batch, self._dtype)
+
+    def pixels(self, batch: NDArray[np.float32]) -> NDArray[Any]:
+        """Pictures that were altered, in the input's type: whole levels in [0, 255] where it takes bytes."""
+        whole = np.clip(np.rint(batch), 0, 255) if self._dtype == "uint8" else batch
+        return np.ascontiguousarray(whole, self._dtype)
 
     def numbers(self, target: ArrayLike, count: int, classes: Classes) -> NDArray[np.int64]:
         """The targets, int64 (N,) or (N, K), if the graph knows every one."""
@@ -84,10 +102,9 @@ class Signature:
         if numbers.ndim != rank or len(numbers) != count:
             raise InvalidTarget(f"targets of shape {numbers.shape} do not fit {count} pictures")
         if classes.count is not None:
-            lowest = -classes.count * (2 if classes.sides else 1)
-            odd = numbers[(numbers < lowest) | (numbers >= 2 * classes.count)]
+            odd = numbers[(numbers < -classes.last_rank) | (numbers >= classes.count * (2 + classes.count))]
             if odd.size:
-                raise TargetOutOfRange(int(odd[0]), classes.count)
+                raise TargetOutOfRange(int(odd[0]), classes.count, classes.last_rank)
         return numbers
 
     def spread(self, target: Any, count: int, classes: Classes) -> tuple[list[list[int]], bool]:
@@ -108,17 +125,52 @@ class Signature:
         return numbers, self._metadata.multi_target and is_list
 
     def others(self, given: Mapping[str, ArrayLike]) -> dict[str, NDArray[Any]]:
-        """The model's other inputs, if all of them are given and no more."""
+        """The model's other inputs as they are given, if none is missing that has no default, and there are no more.
+
+        Raises:
+            UnknownChoice: for one that the model does not have.
+            InputMismatch: for one that is missing, or of another shape or type.
+        """
         known = [name for name in self._inputs if name not in (self._metadata.input, TARGET)]
         for name in given:
-            if name not in known:
-                raise UnknownChoice("other input", name, known)
+            if name not in known and name not in self.optional:
+                raise UnknownChoice("other input", name, [*known, *self.optional])
         for name in known:
-            if name not in given:
+            if name not in given and name not in self._metadata.fillings:
                 raise InputMismatch(
                     name, "is missing: the model needs it beside the picture, pass inputs={name: array}"
                 )
-        return {name: np.ascontiguousarray(array) for name, array in given.items()}
+        return {name: self._fitting(name, array) for name, array in given.items()}
+
+    def _fitting(self, name: str, given: ArrayLike) -> NDArray[Any]:
+        """An input in its own type, if it is of the shape that the model takes."""
+        array, entry = np.asarray(given), self._entries[name]
+        if not fits(array.shape, entry.shape):
+            raise InputMismatch(name, f"has shape {array.shape}, but the model takes ({_readable(entry.shape)})")
+        dtype = np.dtype(OTHER_DTYPES.get(entry.type, array.dtype))
+        is_number = array.dtype.kind in "iufb"
+        typed = np.ascontiguousarray(array, dtype) if is_number else array
+        is_exact = is_number and (np.can_cast(array.dtype, dtype, "same_kind") or np.array_equal(typed, array))
+        if not is_exact and array.dtype != dtype:
+            raise InputMismatch(name, f"holds {array.dtype}, but the model takes {dtype}")
+        return typed
+
+    def completed(self, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """The inputs of a run, and beside them those that nobody gave and that have a filling."""
+        batch = feed[self._metadata.input]
+        sides = batch.shape[1:3] if self.facts().get("layout") == "NHWC" else batch.shape[-2:]
+        known = {dim: n for dim, n in zip(self._shape, batch.shape, strict=True) if isinstance(dim, str)}
+        filling = {
+            name: filled(kind, entry.shape, OTHER_DTYPES[entry.type], count=len(batch), sides=sides, known=known)
+            for name, kind in self._metadata.fillings.items()
+            if name not in feed and (entry := self._inputs.get(name)) is not None
+        }
+        return {**feed, **filling}
+
+    def told(self, given: Mapping[str, Any]) -> str:
+        """What each input is that nobody gave; empty where there is none."""
+        left = {name: kind for name, kind in self._metadata.fillings.items() if name not in given}
+        return "; ".join(f"{name}: {KINDS[kind]}" for name, kind in left.items() if name in self._entries)
 
     def run(self, feed: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None) -> dict[str, NDArray[Any]]:
         """The outputs by name.
@@ -147,3 +199,14 @@ class Signature:
             binding.bind_output(name, "cpu")
         self._session.run_with_iobinding(binding)
         return list(binding.copy_outputs_to_cpu())
+
+
+def fits(shape: Sequence[int], wanted: Dims) -> bool:
+    """Whether an array of that shape goes where the sides are numbers, or open."""
+    return len(shape) == len(wanted) and all(
+        not isinstance(side, int) or side == length for side, length in zip(wanted, shape, strict=True)
+    )
+
+
+def _readable(shape: Dims) -> str:
+    return ", ".join(str(side or "any") for side in shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from onnx import ModelProto
 
 from onnxcam.checking import check
 from onnxcam.conversion import Request, convert_source, is_onnx
+
+# Options of `onnxcam.convert` that say how the source is opened.
+OPENING = frozenset("example weights pretrained input_size dynamic_size custom_objects keep_outputs check".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +51,13 @@ def open_source(source: Any, *, example: Any = None, is_checked: bool = False, *
     if is_checked:
         story["check"] = check(made).to_dict()
     return Opened(made.model, story)
+
+
+def open_once(source: Any, options: Mapping[str, Any]) -> tuple[Opened, dict[str, Any]]:
+    """The source as ONNX for several conversions, and the options of `onnxcam.convert` that are left for each."""
+    said = {name: value for name, value in options.items() if name in OPENING}
+    is_checked = said.pop("check", True)
+    if "keep_outputs" in said:
+        said["outputs"] = tuple(said.pop("keep_outputs"))
+    opened = open_source(source, is_checked=is_checked, **said)
+    return opened, {name: value for name, value in options.items() if name not in OPENING}

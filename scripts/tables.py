@@ -9,23 +9,75 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from onnxcam.autodiff import RULES
 from onnxcam.autodiff.operators import operators as every_operator
 from onnxcam.conventions import CONVENTIONS
+from onnxcam.drivers import DRIVERS
 from onnxcam.graph.loaded_operators import runtime_operators
-from onnxcam.methods import METHODS
+from onnxcam.methods import METHODS, VARIANTS
+from onnxcam.parameters import Parameter
 from onnxcam.preprocessing import PRESETS
+from onnxcam.scores import KINDS
 
 ROOT = Path(__file__).parent.parent
-FILES = ("README.md", "docs/operators.md")
+FILES = ("README.md", "docs/methods.md", "docs/operators.md", "docs/many-passes.md", "docs/targets.md")
 
 
 def methods() -> str:
-    """The table of methods."""
-    rows = [f"| `{m.name}` | {m.summary} | {m.source} |" for m in METHODS.values()]
-    return "\n".join(["| method | what it does | source |", "|---|---|---|", *rows])
+    """The names of the methods."""
+    one, many = ([m.name for m in METHODS.values() if (m.driver is None) is single] for single in (True, False))
+    return f"{len(one)} of one pass, inside the file: {_names(one)}.\n\n{len(many)} of many passes: {_names(many)}."
+
+
+def one_pass() -> str:
+    """The table of methods that are inside the file."""
+    rows = [
+        f"| `{m.name}` | {_cell(m.summary)} | {_cell(m.source)} | {_options(m.options)} |"
+        for m in METHODS.values()
+        if m.driver is None
+    ]
+    return "\n".join(["| method | what it does | source | options |", "|---|---|---|---|", *rows])
+
+
+def likes() -> str:
+    """Which methods a library has a form of its own of."""
+    found: dict[str, list[str]] = {}
+    for (like, name), row in VARIANTS.items():
+        found.setdefault(like, []).append(f"`{name}`: {_cell(row.summary)}")
+    rows = [f"| `{like}` | {'<br>'.join(names)} |" for like, names in sorted(found.items())]
+    return "\n".join(["| `--like` | what it computes otherwise than the paper |", "|---|---|", *rows])
+
+
+def scores() -> str:
+    """The table of kinds of scores."""
+    rows = [f"| `{k.name}` | {_cell(k.summary)} | {'by itself' if k.is_automatic else ''} |" for k in KINDS.values()]
+    return "\n".join(["| `--score` | what is explained | found |", "|---|---|---|", *rows])
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def drivers() -> str:
+    """The table of methods of many passes."""
+    rows = [
+        f"| `{d.name}` | {_cell(d.summary)} | {_cell(d.source)} | {d.needs} | {d.score} | {_options(d.options)} |"
+        for d in DRIVERS.values()
+    ]
+    head = "| method | what it does | source | needs | score | options |"
+    return "\n".join([head, "|---|---|---|---|---|---|", *rows])
+
+
+def _options(options: Mapping[str, Parameter]) -> str:
+    return ", ".join(f"`{name}` {_shown(option.default)}" for name, option in options.items())
+
+
+def _shown(default: object) -> str:
+    many = default if isinstance(default, tuple) else (default,)
+    return ", ".join(f"{entry:.3g}" if isinstance(entry, float) else str(entry) for entry in many)
 
 
 def conventions() -> str:
@@ -72,7 +124,8 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-TABLES = {f.__name__: f for f in (methods, conventions, presets, operators, contrib, counts)}
+MAKERS = (methods, one_pass, likes, scores, drivers, conventions, presets, operators, contrib, counts)
+TABLES = {f.__name__: f for f in MAKERS}
 
 
 def filled(text: str) -> str:

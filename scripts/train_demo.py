@@ -1,4 +1,4 @@
-"""Trains the net of `onnxcam demo` and writes onnxcam/demo: demo.onnx, scene.png and boxes.json.
+"""Trains the net of `onnxcam demo` and writes onnxcam/demo: demo.onnx, scene.jpg and boxes.json.
 
     python scripts/train_demo.py
 
@@ -194,12 +194,12 @@ def forget_machine(model: onnx.ModelProto) -> None:
 
 
 def save_scene(scene: Scene, folder: Path) -> None:
-    """Writes scene.png, and boxes.json with the digits' boxes in its pixels."""
-    cv2.imwrite(str(folder / "scene.png"), scene.image[:, :, ::-1])
+    """Writes scene.jpg, and boxes.json with the digits' boxes in its pixels."""
+    cv2.imwrite(str(folder / "scene.jpg"), scene.image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
     boxes = [
         {"label": LABELS[b.digit], "box": [b.x0, b.y0, b.x1, b.y1]} for b in sorted(scene.boxes, key=lambda b: b.digit)
     ]
-    (folder / "boxes.json").write_text(json.dumps({"image": "scene.png", "boxes": boxes}, indent=2) + "\n")
+    (folder / "boxes.json").write_text(json.dumps({"image": "scene.jpg", "boxes": boxes}, indent=2) + "\n")
 
 
 def main() -> None:

@@ -206,7 +206,7 @@ MODELS = [
     ),
     Row(
         "output is no class table",
-        lambda d: onnxcam.convert(net("y = Relu(x)", y="float[N,3,16,16] y")),
+        lambda d: onnxcam.convert(net("z = Relu(x)  y = Flatten<axis=0>(z)", y="float[1,M] y")),
         errors.NoClassScores,
         "No output of the model is a table of class scores",
     ),

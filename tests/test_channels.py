@@ -81,3 +81,24 @@ def test_the_command_writes_the_gallery_beside_the_overlay(command: Command, tmp
     ran = command("explain", MODEL, SCENE, "-o", tmp_path, "--channels", "4", "--method", method)
     assert ran.code == 0, ran.err
     assert cv2.imread(str(tmp_path / "scene.channels.cam.png")).shape[1] > 300
+
+
+@pytest.mark.parametrize("view", ["activation", "contribution"])
+def test_the_command_shows_the_view_that_is_asked_for(
+    command: Command, tmp_path: Path, explained: onnxcam.Explanation, view: str
+):
+    ran = command("explain", MODEL, SCENE, "-o", tmp_path, "--channels", "4", "--channel-view", view)
+    assert ran.code == 0, ran.err
+    written = cv2.imread(str(tmp_path / "scene.channels.cam.png"))[..., ::-1]
+    np.testing.assert_array_equal(written, explained.gallery(4, of=view).array)
+
+
+def test_a_view_that_does_not_exist_is_an_error_before_any_work(command: Command, tmp_path: Path):
+    ran = command("explain", MODEL, SCENE, "-o", tmp_path, "--channels", "4", "--channel-view", "weights")
+    assert (ran.code, len(ran.err)) == (1, 1)
+    assert "no view of channels named 'weights'" in ran.err[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_view_without_channels_is_a_usage_error(command: Command, tmp_path: Path):
+    assert command("explain", MODEL, SCENE, "-o", tmp_path, "--channel-view", "activation").code == 2

@@ -139,10 +139,10 @@ def test_maps_that_are_not_finite_are_noted_with_the_reason(tmp_path: Path, comm
 def test_a_model_that_takes_one_target_a_run_gets_a_run_each(
     tmp_path: Path, net: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ):
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise NotRepeatable("size", "is a size")
 
-    monkeypatch.setattr("onnxcam.api.build_multi_target", refuse)
+    monkeypatch.setattr("onnxcam.question.rerun_on_repeats", refuse)
     ran = command(
         "explain", net, photo(tmp_path / "a.png"), "-o", tmp_path / "out", "--top-k", 3, "--preprocess", "unit"
     )
@@ -233,7 +233,7 @@ def test_layers_for_people_marks_the_default(net: Path, command: Command):
 def test_methods_lists_the_table(command: Command):
     rows = [json.loads(line) for line in command("methods", "--json").out]
     assert [row["name"] for row in rows] == list(METHODS)
-    assert all(list(row) == ["name", "gradient", "summary", "source"] for row in rows)
+    assert all(list(row) == ["name", "gradient", "summary", "source", "options", "passes"] for row in rows)
     assert [line.split()[0] for line in command("methods").out] == list(METHODS)
 
 

@@ -93,8 +93,10 @@ def test_several_pictures_give_what_each_gives_alone(batch: str, batch_size: int
 def runs(explain: Explainer, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, NDArray[Any]]]:
     """What is fed, run by run."""
     fed: list[dict[str, NDArray[Any]]] = []
-    run = explain._signature.run
-    monkeypatch.setattr(explain._signature, "run", lambda feed, outputs: (fed.append(feed), run(feed, outputs))[1])
+    run = explain._graph.signature.run
+    monkeypatch.setattr(
+        explain._graph.signature, "run", lambda feed, outputs: (fed.append(feed), run(feed, outputs))[1]
+    )
     return fed
 
 
@@ -211,7 +213,7 @@ def test_run_takes_prepared_arrays_and_gives_the_outputs_asked_for() -> None:
 def test_a_bound_run_gives_what_a_plain_run_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     explain, batch = explainer(), np.random.default_rng(0).random((3, 3, 8, 8), dtype=np.float32)
     plain = explain.run(batch, [0, 4, -1])
-    monkeypatch.setattr(explain._signature, "_is_bound", True)
+    monkeypatch.setattr(explain._graph.signature, "_is_bound", True)
     bound = explain.run(batch, [0, 4, -1])
     assert list(bound) == list(plain)
     assert all(np.array_equal(bound[name], plain[name]) for name in plain)

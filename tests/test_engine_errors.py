@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from explain_graphs import LABELS, colours
+from explain_graphs import LABELS, SINGLE, colours
 from onnx import ModelProto
 
 from onnxcam.engine import Explainer
@@ -92,7 +92,7 @@ CALLS = [
     # what,             call,                                             class,            words
     ("index", lambda e: e(PHOTO, 3), TargetOutOfRange, r"has 3 classes, so an index lies in 0\.\.2"),
     ("rank", lambda e: e(PHOTO, -4), TargetOutOfRange, "target -4 is out of range"),
-    ("low-level index", lambda e: e.run(BATCH, 6), TargetOutOfRange, "target 6 is out of range"),
+    ("low-level index", lambda e: e.run(BATCH, 15), TargetOutOfRange, "target 15 is out of range"),
     ("too few targets", lambda e: e([PHOTO] * 3, [0, 1]), InvalidTarget, "2 targets for 3 pictures"),
     ("K targets", lambda e: e(PHOTO, [0, 1]), InvalidTarget, "built with multi_target"),
     ("target's kind", lambda e: e(PHOTO, 0.5), InvalidTarget, "0.5 is no target"),
@@ -116,9 +116,12 @@ def test_a_missing_input_is_named() -> None:
 
 
 def test_a_failing_run_is_an_error_of_ours() -> None:
-    explain = explainer(colours(extra=", float[N,2] sizes"))
+    ending = SINGLE.replace(
+        "heatmap = Squeeze (maps, second)", "flat = Squeeze (maps, second) heatmap = Expand (flat, sizes)"
+    )
+    explain = explainer(colours(ending=ending, extra=", int64[3] sizes"))
     with pytest.raises(RunFailed, match="ONNX Runtime stopped while explaining"):
-        explain(PHOTO, inputs={"sizes": np.zeros((1, 2), np.int64)})
+        explain(PHOTO, inputs={"sizes": [1, 7, 7]})
 
 
 def test_rows_of_different_length_are_an_error() -> None:

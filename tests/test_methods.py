@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx.parser
 import onnxruntime
 import pytest
-from formulas import Array, numpy_pytorch_grad_cam, scaled, upsampled
+from formulas import Array, component, kernel_component, numpy_pytorch_grad_cam, scaled, upsampled
+from scipy.ndimage import zoom
 
 from onnxcam.conventions import CONVENTIONS
+from onnxcam.errors import UnknownChannels
 from onnxcam.graph import Tape
-from onnxcam.methods import METHODS
+from onnxcam.methods import METHODS, VARIANTS, find_method
 
 
 def run(model: onnx.ModelProto, feeds: dict[str, Array]) -> Array:
@@ -20,47 +23,75 @@ def run(model: onnx.ModelProto, feeds: dict[str, Array]) -> Array:
     return session.run(None, feeds)[0]
 
 
-def raw_map(name: str, a: Array, g: Array, *, dynamic: bool = False) -> Array:
+ONE_PASS = [name for name, row in METHODS.items() if row.formula is not None]
+
+
+def raw_map(name: str, a: Array, g: Array, *, dynamic: bool = False, like: str | None = None, **options: Any) -> Array:
     """The method's map, computed in ONNX Runtime."""
     sizes = "N,C,H,W" if dynamic else "N," + ",".join(map(str, a.shape[1:]))
     text = f'<ir_version: 8, opset_import: ["" : 18]> m (float[{sizes}] a, float[{sizes}] g) => () {{}}'
     tape = Tape(onnx.parser.parse_model(text))
-    tape.add_output(METHODS[name].build(tape.value("a"), tape.value("g")), "map")
+    formula = find_method(name, like).formula
+    assert formula is not None
+    tape.add_output(formula(tape.value("a"), tape.value("g"), **options), "map")
     return run(tape.model, {"a": a, "g": g})
 
 
-def numpy_gradcam_plus_plus(a: Array, g: Array) -> Array:
+def numpy_gradcam_plus_plus_weights(a: Array, g: Array) -> Array:
     alpha = g**2 / (2 * g**2 + a.sum((2, 3), keepdims=True) * g**3 + 1e-6)
-    alpha = np.where(g == 0, 0, alpha)
+    return (np.maximum(g, 0) * np.where(g == 0, 0, alpha)).sum((2, 3), keepdims=True)
+
+
+def numpy_gradcam_plus_plus_shares(a: Array, g: Array) -> Array:
+    divisor = 2 * g**2 + a.sum((2, 3), keepdims=True) * g**3
+    alpha = np.where(g == 0, 0, g**2 / np.where(g == 0, 1, divisor))
+    alpha = alpha / alpha.sum((2, 3), keepdims=True)
     return ((np.maximum(g, 0) * alpha).sum((2, 3), keepdims=True) * a).sum(1)
 
 
-def numpy_xgradcam(a: Array, g: Array) -> Array:
-    w = (g * a).sum((2, 3), keepdims=True) / (a.sum((2, 3), keepdims=True) + 1e-7)
-    return (w * a).sum(1)
+def numpy_xgradcam_weights(a: Array, g: Array) -> Array:
+    return (g * a).sum((2, 3), keepdims=True) / (a.sum((2, 3), keepdims=True) + 1e-7)
 
 
-def numpy_eigencam(a: Array, _: Array) -> Array:
-    maps = []
-    for image in a.astype(np.float64):
-        x = image.reshape(len(image), -1).T
-        x = x - x.mean(0)
-        scores = x @ np.linalg.svd(x, full_matrices=False)[2][0]
-        side = np.sign(scores @ x.mean(1))
-        maps.append((side * scores).reshape(a.shape[2:]))
-    return np.stack(maps)
+def numpy_fem(a: Array, _: Array, k: float = 2) -> Array:
+    threshold = a.mean((2, 3), keepdims=True) + k * a.std((2, 3), keepdims=True)
+    return ((a > threshold).mean((2, 3), keepdims=True) * a).sum(1)
+
+
+def from_zero(maps: Array) -> Array:
+    return maps - maps.min((1, 2), keepdims=True)
 
 
 FORMULAS: dict[str, Callable[[Array, Array], Array]] = {
     "gradcam": lambda a, g: (g.mean((2, 3), keepdims=True) * a).sum(1),
-    "gradcam++": numpy_gradcam_plus_plus,
-    "xgradcam": numpy_xgradcam,
+    "gradcam++": lambda a, g: (numpy_gradcam_plus_plus_weights(a, g) * a).sum(1),
+    "xgradcam": lambda a, g: (numpy_xgradcam_weights(a, g) * a).sum(1),
     "hirescam": lambda a, g: (g * a).sum(1),
     "layercam": lambda a, g: (np.maximum(g, 0) * a).sum(1),
     "gradcam-elementwise": lambda a, g: np.maximum(g * a, 0).sum(1),
     "cam": lambda a, g: (g.sum((2, 3), keepdims=True) * a).sum(1),
     "activation-mean": lambda a, _: a.mean(1),
-    "eigencam": numpy_eigencam,
+    "eigencam": lambda a, _: component(a),
+    "eigengradcam": lambda a, g: component(g * a),
+    "segeigencam": lambda a, g: component(np.abs(g) * a, rises=False),
+    "kpca-cam": lambda a, _: kernel_component(a, "sigmoid"),
+    "fem": numpy_fem,
+    "randomcam": lambda a, _: np.einsum("nchw,c->nhw", a, np.random.default_rng(0).uniform(-1, 1, a.shape[1])),
+}
+LIKE_FORMULAS: dict[tuple[str, str], Callable[[Array, Array], Array]] = {
+    ("torchcam", "gradcam++"): lambda a, g: ((g**2 * np.maximum(g, 0)).sum((2, 3), keepdims=True) * a).sum(1),
+    ("tf-keras-vis", "gradcam++"): numpy_gradcam_plus_plus_shares,
+    ("torchcam", "layercam"): lambda a, g: (np.maximum(g, 0) * a).sum(1),
+    ("torchcam", "cam"): lambda a, g: from_zero((g.sum((2, 3), keepdims=True) * a).sum(1)),
+    ("pytorch-grad-cam", "kpca-cam"): lambda a, _: kernel_component(a, "sigmoid", rises=False),
+}
+SMOOTHED: dict[str, Callable[[Array, Array], Array]] = {
+    "gradcam": lambda a, g: g.mean((2, 3), keepdims=True) * a,
+    "gradcam++": lambda a, g: numpy_gradcam_plus_plus_weights(a, g) * a,
+    "xgradcam": lambda a, g: numpy_xgradcam_weights(a, g) * a,
+    "hirescam": lambda a, g: g * a,
+    "layercam": lambda a, g: np.maximum(g, 0) * a,
+    "gradcam-elementwise": lambda a, g: np.maximum(g * a, 0),
 }
 
 
@@ -71,25 +102,85 @@ def tensors(shape: tuple[int, ...], seed: int = 0) -> tuple[Array, Array]:
     return a, g
 
 
-@pytest.mark.parametrize("shape", [(3, 6, 4, 5), (2, 40, 3, 4)], ids=["more places", "more channels"])
-@pytest.mark.parametrize("name", METHODS)
-def test_map_equals_the_formula(name: str, shape: tuple[int, ...]):
-    a, g = tensors(shape)
-    expected = FORMULAS[name](a.astype(np.float64), g.astype(np.float64))
-    found = raw_map(name, a, g)
-    if name == "eigencam":  # known up to its length
-        found, expected = (x / np.linalg.norm(x.reshape(len(x), -1), axis=1)[:, None, None] for x in (found, expected))
+SHAPES = pytest.mark.parametrize("shape", [(3, 6, 4, 5), (2, 40, 3, 4)], ids=["more places", "more channels"])
+
+
+def check(found: Array, expected: Array) -> None:
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
 
 
-@pytest.mark.parametrize("name", METHODS)
+def exact(shape: tuple[int, ...], seed: int = 0) -> tuple[Array, Array]:
+    a, g = tensors(shape, seed)
+    return a.astype(np.float64), g.astype(np.float64)
+
+
+@SHAPES
+@pytest.mark.parametrize("name", ONE_PASS)
+def test_map_equals_the_formula(name: str, shape: tuple[int, ...]):
+    check(raw_map(name, *tensors(shape)), FORMULAS[name](*exact(shape)))
+
+
+@SHAPES
+@pytest.mark.parametrize(("like", "name"), [key for key, row in VARIANTS.items() if row.formula is not None])
+def test_map_like_another_library_equals_its_formula(like: str, name: str, shape: tuple[int, ...]):
+    check(raw_map(name, *tensors(shape, seed=3), like=like), LIKE_FORMULAS[like, name](*exact(shape, seed=3)))
+
+
+@SHAPES
+@pytest.mark.parametrize(
+    "name", [name for name, row in METHODS.items() if row.formula and "eigen_smooth" in row.options]
+)
+def test_eigen_smooth_takes_the_leading_component_of_what_is_summed(name: str, shape: tuple[int, ...]):
+    a, g = exact(shape, seed=5)
+    check(raw_map(name, *tensors(shape, seed=5), eigen_smooth=True), component(SMOOTHED[name](a, g)))
+
+
+@pytest.mark.parametrize("name", [name for name in ONE_PASS if name != "randomcam"])
 def test_map_is_the_same_when_no_size_is_known(name: str):
     a, g = tensors((2, 6, 4, 5), seed=1)
-    found, known = raw_map(name, a, g, dynamic=True), raw_map(name, a, g)
-    if name == "eigencam":
-        found, known = (x / np.linalg.norm(x.reshape(len(x), -1), axis=1)[:, None, None] for x in (found, known))
-    np.testing.assert_allclose(found, known, atol=2e-5 * np.abs(known).max())
+    check(raw_map(name, a, g, dynamic=True), raw_map(name, a, g))
+
+
+def test_random_weights_need_a_count_of_channels():
+    with pytest.raises(UnknownChannels, match="'randomcam' has a weight for each channel"):
+        raw_map("randomcam", *tensors((2, 6, 4, 5)), dynamic=True)
+
+
+def test_another_seed_gives_another_random_map():
+    a, g = tensors((1, 6, 4, 5))
+    assert np.abs(raw_map("randomcam", a, g, seed=1) - raw_map("randomcam", a, g)).max() > 0.1
+
+
+def test_fem_counts_the_places_above_k_deviations():
+    a, g = tensors((2, 6, 7, 7))
+    check(raw_map("fem", a, g, k=1.0), numpy_fem(a.astype(np.float64), g, 1))
+
+
+@pytest.mark.parametrize("kernel", ["sigmoid", "rbf"])
+def test_kpca_cam_takes_another_kernel_and_its_width(kernel: str):
+    a, g = tensors((2, 12, 5, 6))
+    check(raw_map("kpca-cam", a, g, kernel=kernel, gamma=0.3), kernel_component(a, kernel, gamma=0.3))
+
+
+def test_a_kernel_whose_least_eigenvalue_is_the_farthest_from_zero_gives_the_largest():
+    a = np.random.default_rng(4).normal(0, 1, (1, 3, 3, 3)).astype(np.float32)
+    rows = a.reshape(3, 9).T - a.mean((2, 3))
+    centring = np.eye(9) - 1 / 9
+    eigenvalues, vectors = np.linalg.eigh(centring @ np.tanh(1 - rows @ rows.T) @ centring)
+    assert -eigenvalues[0] > 2 * eigenvalues[-1] > 0
+    found = raw_map("kpca-cam", a, a, gamma=-1.0).ravel()
+    np.testing.assert_allclose(np.abs(found), np.sqrt(eigenvalues[-1]) * np.abs(vectors[:, -1]), atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["eigencam", "kpca-cam"])
+def test_a_component_of_channels_that_cancel_has_its_farthest_place_above_zero(method: str):
+    """Behind a layer normalisation the mean over channels is flat: rounding alone would choose the side."""
+    x = np.random.default_rng(0).normal(size=(3, 16, 5, 5))
+    x = (x - x.mean(1, keepdims=True)) / x.std(1, keepdims=True)
+    a = x.astype(np.float32)
+    for found in raw_map(method, a, a):
+        assert found.max() > -found.min()
 
 
 def test_eigencam_rises_with_the_mean_activation():
@@ -116,12 +207,30 @@ def numpy_keras(maps: list[Array], size: tuple[int, int]) -> Array:
     return np.mean([upsampled(np.maximum(m, 0) / (np.maximum(m, 0).max() + 1e-7), size) for m in maps], axis=0)
 
 
+def numpy_torchcam_tanh(maps: list[Array], size: tuple[int, int]) -> Array:
+    low = [scaled(np.maximum(m, 0), 1e-8) for m in maps]
+    return np.max([upsampled(np.tanh(2 * m) if len(maps) > 1 else m, size) for m in low], axis=0)
+
+
+def over_percentile(whole: Array) -> Array:
+    return np.minimum(whole / np.percentile(whole, 99), 1)
+
+
+def zoomed(raw: Array, size: tuple[int, int]) -> Array:
+    found = zoom(np.maximum(raw, 0), (size[0] / raw.shape[0], size[1] / raw.shape[1]), order=1)
+    return scaled(found, 1e-7)
+
+
 CONVENTION_FORMULAS: dict[str, Callable[[list[Array], tuple[int, int]], Array]] = {
     "pytorch-grad-cam": numpy_pytorch_grad_cam,
     "torchcam": lambda maps, size: np.max([upsampled(scaled(np.maximum(m, 0), 1e-8), size) for m in maps], axis=0),
     "keras": numpy_keras,
     "vizgradcam": lambda maps, size: np.mean([scaled(np.maximum(upsampled(m, size), 0), 0) for m in maps], axis=0),
     "captum": lambda maps, size: np.mean([upsampled(m, size) for m in maps], axis=0),
+    "torchcam-tanh": numpy_torchcam_tanh,
+    "summed": lambda maps, size: scaled(np.sum([upsampled(np.maximum(m, 0), size) for m in maps], axis=0), 1e-7),
+    "percentile": lambda maps, size: np.mean([over_percentile(upsampled(np.maximum(m, 0), size)) for m in maps], 0),
+    "tf-keras-vis": lambda maps, size: np.mean([zoomed(m, size) for m in maps], axis=0),
 }
 
 

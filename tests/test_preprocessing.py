@@ -132,6 +132,28 @@ def test_letterbox_fits_the_photo_in_the_middle_of_grey_114() -> None:
     assert np.allclose(np.delete(got, np.s_[16:48], axis=0), 114 / 255)
 
 
+def test_yolox_has_the_photo_in_the_corner_as_bgr_levels() -> None:
+    image = noise(100, 200)
+    got, geometry = prepare(image, parse("yolox", size=(64, 64), layout="NHWC"))
+    pixels = by_pillow(image, (32, 64), (0, 0, 64, 32))
+    assert np.abs(got[:32] - pixels[..., ::-1]).max() <= 1.01
+    assert np.all(got[32:] == 114)
+    box = np.array([20, 10, 120, 90], np.float32)
+    assert np.allclose(geometry.box_to_input(box), box * 0.32)
+    assert np.allclose(geometry.box_to_photo(geometry.box_to_input(box)), box)
+
+
+def test_a_mask_of_the_photo_lies_on_the_input_where_the_photo_does() -> None:
+    mask = np.zeros((100, 200), np.float32)
+    mask[:, 100:] = 1
+    _, geometry = prepare(noise(100, 200), parse("letterbox", size=(64, 64)))
+    found = geometry.to_input(mask)
+    assert found.shape == (64, 64)
+    assert found[16:48, 33:].min() == 1
+    assert found[:, :31].max() == 0
+    assert found[:16].max() == found[48:].max() == 0
+
+
 PLACED = [
     # what, specification, size when resized, left and top of the crop
     ("stretched to a box", {"resize": "stretch", "box": [40, 50]}, (40, 50), (9, 4)),
@@ -154,7 +176,7 @@ def test_what_is_larger_than_the_input_is_cropped_at_its_centre(
 
 
 def test_every_preset_has_been_tested() -> None:
-    assert set(PRESETS) == {"torchvision", "timm", "letterbox", *FORMULAS}
+    assert set(PRESETS) == {"torchvision", "timm", "letterbox", "yolox", *FORMULAS}
 
 
 def test_grey_is_pillows_and_takes_the_mean_of_the_channels_means() -> None:

@@ -27,7 +27,11 @@ FOUND = [
     ("not:2", 8),
     ("not: egyptian cat", 8),
     ("not:7", 11),
+    ("1-2", 12 + 1 * 6 + 2),
+    ("tiger cat - 0", 12 + 1 * 6 + 0),
+    ("Egyptian cat-tabby, tabby cat", 12 + 2 * 6 + 0),
 ]
+DASHED = Classes(4, ("go-kart", "T-shirt", "go", "kart-T"))
 
 
 @pytest.mark.parametrize(("target", "number"), FOUND, ids=str)
@@ -45,12 +49,40 @@ def test_a_sigmoid_net_has_two_sides() -> None:
 
 
 def test_labels_are_found_again() -> None:
-    assert [IMAGENET.label(index) for index in (1, 7, 12)] == ["tiger cat", "not:tiger cat", None]
+    assert [IMAGENET.label(index) for index in (1, 7, 12)] == [
+        "tiger cat",
+        "not:tiger cat",
+        "tabby, tabby cat - tabby, tabby cat",
+    ]
     assert [Classes(3).label(index) for index in (1, 4)] == [None, "not:1"]
     assert Classes(None).number(10**6) == 10**6
 
 
+def test_a_label_with_a_dash_is_no_difference() -> None:
+    assert DASHED.number("go-kart") == 0
+    assert DASHED.number("T-shirt-go-kart") == 8 + 1 * 4 + 0
+    assert DASHED.label(8 + 1 * 4 + 0) == "T-shirt - go-kart"
+
+
+def test_a_sum_is_read_into_its_classes() -> None:
+    assert IMAGENET.sum_of("tiger cat+Egyptian cat+0") == [1, 2, 0]
+    assert [IMAGENET.sum_of(text) for text in ("tiger cat", "tiger cat+dog", "1-2")] == [None, None, None]
+    assert Classes(3, ("a+b", "a", "b")).sum_of("a+b") is None
+
+
+def test_groups_lie_behind_the_classes_and_have_no_rank() -> None:
+    classes = Classes(5, None, groups=("dog", "1+2"))
+    assert [classes.number(target) for target in ("dog", "1+2", "dog-0", "not:dog", -3)] == [3, 4, 10 + 3 * 5, 8, -3]
+    assert [classes.label(index) for index in (2, 3, 8, 25)] == [None, "dog", "not:dog", "dog - 0"]
+    with pytest.raises(TargetOutOfRange):
+        classes.number(-4)
+
+
 BAD = [
+    ("two differences", Classes(3, ("a-b", "a", "b-a")), "a-b-a", InvalidTarget, "several differences"),
+    ("a class less itself", IMAGENET, "1-1", InvalidTarget, "two classes"),
+    ("a sum", IMAGENET, "tiger cat+crane", InvalidTarget, "convert it with groups"),
+    ("half a difference", Classes(3), "1-x", InvalidTarget, "no class on one side of the '-' at character 2"),
     ("index", IMAGENET, 6, TargetOutOfRange, r"index lies in 0\.\.5 and a rank in -1 \(best\)\.\.-6"),
     ("rank", IMAGENET, "-7", TargetOutOfRange, "target -7"),
     ("side", SIGMOID, 2, TargetOutOfRange, "target 2"),

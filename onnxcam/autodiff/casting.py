@@ -27,6 +27,12 @@ def as_float(x: Value) -> Value:
     return x if x.dtype is None or x.dtype.name in TENSOR_TYPES else x.tape.Cast(x, to=TensorProto.FLOAT)
 
 
+def single(x: Value) -> Value:
+    """Two-byte elements as float32; others as they are."""
+    is_half = x.dtype is not None and x.dtype.itemsize == 2
+    return x.tape.Cast(x, to=TensorProto.FLOAT) if is_half else x
+
+
 def widened(x: Value) -> Value:
     """float16 as float32, for sums of squares, which leave float16's range at a few hundred."""
     return x.tape.Cast(x, to=TensorProto.FLOAT) if x.dtype is not None and x.dtype.name == "float16" else x

@@ -96,11 +96,16 @@ def _shares(g: Value, y: Value, phases: Sequence[Value], *, axis: int, line: Lin
     """What each place of the window gets of `g`, moved to where it lies and added up by phase; None for nothing."""
     op, rest = g.tape, g
     sums: list[Value | None] = [None] * line.stride
-    for place in range(line.kernel):
-        shift, phase = divmod(place * line.dilation, line.stride)
+    turns = [divmod(place * line.dilation, line.stride) for place in range(line.kernel)]
+    places = [_shifted(phases[phase], axis, shift, extra) for shift, phase in turns]
+    if y.dtype is not None and y.dtype.itemsize == 2:
+        # ONNX Runtime's CPU computes float16 in float32 and leaves out roundings where it likes: its maximum may equal
+        # none of the elements. The maximum of the very tensors that are compared equals one of them.
+        y = op.Max(*places)
+    for place, (shift, phase) in enumerate(turns):
         share = rest  # what no earlier place had is the last one's: it needs no comparison
         if place < line.kernel - 1:
-            equal = _shifted(phases[phase], axis, shift, extra).equals(y)
+            equal = places[place].equals(y)
             share, rest = op.Where(equal, rest, 0.0), op.Where(equal, 0.0, rest)
         share = _padded(share, axis, Sizes(op, [shift]), Sizes(op, [extra - shift]))
         known = sums[phase]

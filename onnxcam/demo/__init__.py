@@ -16,7 +16,7 @@ from onnxcam.folders import Record, Style, write_record
 
 FOLDER = Path(__file__).parent
 MODEL = FOLDER / "demo.onnx"
-SCENE = FOLDER / "scene.png"
+SCENE = FOLDER / "scene.jpg"
 
 
 def boxes() -> dict[str, list[int]]:

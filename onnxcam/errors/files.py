@@ -82,3 +82,12 @@ class InvalidLabels(OnnxCamError):
             f"The class names in {where} cannot be used: {why}. Give one name a line in the order of the classes, or a "
             f"JSON list."
         )
+
+
+class UnknownReportFormat(OnnxCamError):
+    """A report under a name that no browser would take for a page."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"the report {path!r} would be a web page, but its name ends otherwise. Name it …/report.html."
+        )

@@ -30,10 +30,11 @@ class NoRelevanceRule(OnnxCamError):
     """Layer-wise relevance propagation meets a node for which its literature has no rule."""
 
     def __init__(self, op_type: str, node: str, *, table: str, why: str) -> None:
+        other = "" if table == "lrp-attention" else "use lrp-attention for transformers, or "
         super().__init__(
             f"{op_type} (node {node!r}) has no relevance rule in {table!r}: {why}. Take another start (logits, not "
-            f"probabilities), propagate to a later layer, use 'lrp-attention' for transformers or 'guided', or give "
-            f"the table your own rule for it: table.with_rules({{{op_type!r}: Rule(…)}}), see docs/backward-tables.md."
+            f"probabilities), {other}input-x-gradient or guided-backprop, which need no such rules; or give the "
+            f"table your own rule for it: table.with_rules({{{op_type!r}: Rule(…)}}), see docs/backward-tables.md."
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from onnxcam.errors.base import OnnxCamError, did_you_mean
 
@@ -39,12 +39,14 @@ class UnknownDomain(OnnxCamError):
 
 
 class NoClassScores(OnnxCamError):
-    """None of the model's outputs holds one score a class."""
+    """None of the model's outputs shows what is to be explained: no classes, no detections, no segmentation."""
 
-    def __init__(self, outputs: object) -> None:
+    def __init__(self, outputs: Mapping[str, object]) -> None:
+        name = next(iter(outputs), "output0")
         super().__init__(
-            f"No output of the model is a table of class scores, (N, C): it gives {outputs}. onnxcam explains "
-            f"classifiers; cut the model at its class scores, or use the output that holds them as the only one."
+            f"No output of the model is a table of class scores, (N, C), or shows detections or a segmentation: it "
+            f"gives {dict(outputs)}. Say what is to be explained: --score '{name}[:, 0]' takes the first of that "
+            f"output's rows (docs/targets.md); or export the model up to its class scores."
         )
 
 
@@ -64,7 +66,8 @@ class NoSpatialLayer(OnnxCamError):
             if picture
             else "no input of the model can hold pictures, (N, C, H, W) or (N, H, W, C) with 1 to 4 channels"
         )
-        super().__init__(f"There is no layer to explain: {why}. A heatmap needs a convolutional feature map.")
+        other = "; or take the pixels themselves: --method saliency" if picture else ""
+        super().__init__(f"There is no layer to explain: {why}. A heatmap needs a convolutional feature map{other}.")
 
 
 class UnknownLayer(OnnxCamError):

@@ -110,10 +110,10 @@ class LabelAmbiguous(OnnxCamError):
 class TargetOutOfRange(OnnxCamError):
     """A class index or a rank that the model does not have."""
 
-    def __init__(self, target: int, classes: int) -> None:
+    def __init__(self, target: int, classes: int, ranks: int) -> None:
         super().__init__(
             f"target {target} is out of range: the model has {classes} classes, so an index lies in 0..{classes - 1} "
-            f"and a rank in -1 (best)..-{classes}."
+            f"and a rank in -1 (best)..-{ranks}."
         )
 
 
@@ -148,4 +148,61 @@ class NoChannels(OnnxCamError):
         super().__init__(
             "This explain graph gives no activation, so its channels cannot be shown. Convert the model with "
             'outputs=["activation", "gradient"] (on the command line: --add-output activation --add-output gradient).'
+        )
+
+
+class MissingExtra(OnnxCamError):
+    """Something is asked for that needs a package which is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what} needs a package that is not installed. Get it by: pip install 'onnxcam[{extra}]'")
+
+
+class GraphLacksOutput(OnnxCamError):
+    """A method of many passes is to run an explain graph that does not give what it asks for."""
+
+    def __init__(self, method: str, output: str) -> None:
+        super().__init__(
+            f"The method {method!r} asks the graph for {output!r}, which this one does not give. Make one that does: "
+            f"onnxcam convert MODEL --method {method}, or with convert(..., outputs=[{output!r}])."
+        )
+
+
+class OptionsFixed(OnnxCamError):
+    """Options are given for a method that is part of the graph."""
+
+    def __init__(self, method: str, options: Iterable[str]) -> None:
+        super().__init__(
+            f"{', '.join(options)} cannot be set any more: {method} is part of this explain graph, with the options it "
+            f"was converted with. Give options to convert, or name a method of many passes here: driver='rise'."
+        )
+
+
+class NoDriver(OnnxCamError):
+    """Many passes are asked for on a graph whose method needs one, without the name of another."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(
+            f"{method} is one pass through this explain graph, so there is nothing to drive. Use run() for its "
+            f"outputs, or name a method of many passes: driver='rise'."
+        )
+
+
+class TooManyConcepts(OnnxCamError):
+    """More concepts than the activations can tell apart."""
+
+    def __init__(self, count: int, channels: int, places: int) -> None:
+        super().__init__(
+            f"{count} concepts cannot be told apart in {channels} channels at {places} places. Ask for fewer "
+            f"(--concepts), take an earlier layer, or more pictures."
+        )
+
+
+class OnlyPictures(OnnxCamError):
+    """A method of many passes is asked of a signal or a volume."""
+
+    def __init__(self, method: str, shape: Sequence[int]) -> None:
+        super().__init__(
+            f"The method {method!r} changes pictures, with two axes of space, and the model takes inputs of shape "
+            f"{tuple(shape)}. Use a method of one pass, such as gradcam."
         )

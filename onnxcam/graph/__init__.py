@@ -1,7 +1,7 @@
 """Models as values and nodes: the only package of onnxcam that builds ONNX protobuf."""
 
 from onnxcam.graph.body import Body, body_of, emit_with_bodies, gradient_type, zeros_for
-from onnxcam.graph.folding import drop_unused
+from onnxcam.graph.folding import drop_unread_inputs, drop_unused
 from onnxcam.graph.iterated import Iterated, State
 from onnxcam.graph.loading import LoadedModel, load
 from onnxcam.graph.node import Node
@@ -29,6 +29,7 @@ __all__ = [
     "body_of",
     "check",
     "descendants",
+    "drop_unread_inputs",
     "drop_unused",
     "emit_with_bodies",
     "gradient_type",

@@ -5,7 +5,7 @@ ONNX Runtime folds weights itself when it loads a model; done here it would only
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,12 @@ def drop_unused(model: ModelProto) -> None:
     made = {name for node in graph.node for name in node.output}
     _keep(graph.value_info, lambda info: info.name in made)
     _keep(graph.quantization_annotation, lambda note: note.tensor_name in wanted | made)
+
+
+def drop_unread_inputs(model: ModelProto, kept: Collection[str]) -> None:
+    """Takes out the inputs that no node reads, but for those to be kept."""
+    read = {name for node in model.graph.node for name in reads(node)}
+    _keep(model.graph.input, lambda info: info.name in read or info.name in kept)
 
 
 def _keep(items: Any, is_wanted: Callable[[Any], bool]) -> None:

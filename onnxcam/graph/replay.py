@@ -11,7 +11,12 @@ from onnxcam.graph.value import Value
 
 
 def replay(
-    tape: Tape, given: Mapping[Value, Value], end: Value, outside: Callable[[Value], Value]
+    tape: Tape,
+    given: Mapping[Value, Value],
+    end: Value,
+    outside: Callable[[Value], Value],
+    *,
+    place: Tape | None = None,
 ) -> dict[Value, Value]:
     """What the values up to `end` would be if the `given` ones were others: the nodes between, emitted once more.
 
@@ -20,6 +25,7 @@ def replay(
         given: from values of the graph to what takes their place.
         end: what is asked for.
         outside: what takes the place of values that come in from beside the given ones.
+        place: the tape that the nodes go on, a body's or the graph's own.
 
     Raises:
         NotRepeatable: if control flow lies between.
@@ -29,7 +35,7 @@ def replay(
         if not node.reads.issubset(node.inputs):
             raise NotRepeatable(node.output.name, f"comes from {node.op_type}, a branch or loop")
         inputs = [None if x is None else replaced.get(x) or outside(x) for x in node.inputs]
-        outputs = tape.emit(node.op_type, inputs, node.attributes, outputs=len(node.outputs))
+        outputs = (place or tape).emit(node.op_type, inputs, node.attributes, outputs=len(node.outputs))
         replaced.update(zip(node.outputs, outputs, strict=True))
     return replaced
 

@@ -41,6 +41,9 @@ class Tape:
 
     Args:
         model: at opset 18, its names unique; owned and changed by the tape.
+
+    Attributes:
+        loaded: the model's own nodes, as against those added since.
     """
 
     def __init__(self, model: ModelProto) -> None:
@@ -64,6 +67,7 @@ class Tape:
             node = self._record(proto)
             if not any(bodies(proto)):
                 self._emitted.setdefault(node.likeness, node.outputs)
+        self.loaded = frozenset(self.nodes)
 
     def value(self, name: str) -> Value:
         """The tensor of that name."""

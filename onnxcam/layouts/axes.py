@@ -13,8 +13,9 @@ from typing import TypeAlias
 
 from onnxcam.graph import Dim
 
-BATCH, ROWS, COLUMNS, TOKENS, CHANNELS, PIECES = "NHWTC?"
-SPACE = frozenset((ROWS, COLUMNS, TOKENS))
+BATCH, DEPTH, ROWS, COLUMNS, LENGTH, TOKENS, CHANNELS, PIECES = "NDHWLTC?"
+SIDES = frozenset((DEPTH, ROWS, COLUMNS, LENGTH))
+SPACE = SIDES | {TOKENS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,8 @@ class Atom:
     """A factor of an axis.
 
     Attributes:
-        kind: BATCH; ROWS or COLUMNS of the picture; TOKENS, a grid with others beside it; PIECES, some places
-            of a grid; CHANNELS, all else.
+        kind: BATCH; ROWS or COLUMNS of the picture, DEPTH of a volume (or the frames of a video), LENGTH of a signal;
+            TOKENS, a grid with others beside it; PIECES, some places of a grid; CHANNELS, all else.
         size: a symbol or None where unknown.
         stride: of rows and columns, how many of the finest ones of this tensor one step is: windows and their insides.
         inside: of tokens, the atoms of the grid.
@@ -106,12 +107,12 @@ def resized(axis: Axis, size: Dim) -> Axis:
     if size == size_of(axis) and size is not None:
         return axis
     kinds = {atom.kind for atom in axis}
-    located = kinds & {ROWS, COLUMNS}
+    located = kinds & SIDES
     if size == 1 or not kinds:
         return channels(size)
     if kinds == {BATCH}:
         return (replace(axis[0], size=size),)
-    if len(located) == 1 and kinds <= {ROWS, COLUMNS, CHANNELS}:
+    if len(located) == 1 and kinds <= SIDES | {CHANNELS}:
         return (Atom(located.pop(), size, is_marked=is_marked(axis)),)
     return channels(size)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxcam.graph import Dim, Node, Tape, Value
-from onnxcam.layouts.axes import BATCH, CHANNELS, Atom, Axes, Axis, joined, marked, plain, size_of
+from onnxcam.layouts.axes import BATCH, COLUMNS, LENGTH, ROWS, Atom, Axes, Axis, joined, marked, plain, size_of
 from onnxcam.layouts.pictures import picture_layout
 
 # What they give is a size or an index: nothing of the picture itself.
@@ -79,11 +79,13 @@ class Followed:
     """What is known of the tensors computed from the picture.
 
     Attributes:
+        picture: what they are computed from.
         axes: of each of them, as far as they are known.
         reached: all of them.
     """
 
     def __init__(self, tape: Tape, picture: Value) -> None:
+        self.picture = picture
         self.axes: dict[Value, Axes] = {picture: _of_picture(picture)}
         self.reached: set[Value] = {picture}
         for node in tape.nodes:
@@ -133,12 +135,14 @@ def aligned(step: Step) -> Axes:
 
 
 def _of_picture(picture: Value) -> Axes:
-    """One atom an axis; depth and time are none of the plane's."""
-    sizes = zip(picture_layout(picture) or "", picture.shape or (), strict=False)
-    return tuple(
-        () if n == 1 and letter not in BATCH else (Atom(letter if letter in "NHW" else CHANNELS, n),)
-        for letter, n in sizes
-    )
+    """One atom an axis."""
+    sizes = zip(kinds_of(picture_layout(picture) or ""), picture.shape or (), strict=False)
+    return tuple(() if n == 1 and kind not in BATCH else (Atom(kind, n),) for kind, n in sizes)
+
+
+def kinds_of(layout: str) -> str:
+    """The kind of atom for each letter of a layout: the only axis of a signal is no picture's columns."""
+    return layout if ROWS in layout else layout.replace(COLUMNS, LENGTH)
 
 
 def _fits(axes: Axes, shape: Shape) -> bool:

@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 from onnxcam.graph import Dim, Value
-from onnxcam.layouts.axes import BATCH, CHANNELS, COLUMNS, ROWS, TOKENS, Axes, Axis, is_only, is_spatial, size_of
+from onnxcam.layouts.axes import (
+    BATCH,
+    CHANNELS,
+    COLUMNS,
+    DEPTH,
+    LENGTH,
+    ROWS,
+    TOKENS,
+    Axes,
+    Axis,
+    is_only,
+    is_spatial,
+    size_of,
+)
+from onnxcam.layouts.pictures import space_axes
 
-MAP = frozenset("NCHW")
+MAPS = (frozenset("NCW"), frozenset("NCHW"), frozenset("NCDHW"))
 ROW_OF_TOKENS = frozenset("NTC")
+# The letter of an axis that counts these kinds, in that order.
+LETTERS = ((BATCH, "N"), (DEPTH, "D"), (ROWS, "H"), (COLUMNS, "W"), (COLUMNS, "L"), (TOKENS, "T"), (TOKENS, "HW"),
+           (TOKENS, "DHW"))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,13 +34,14 @@ class Form:
     """How a tensor holds a grid of places.
 
     Attributes:
-        layout: a letter for each axis: "NCHW" or "NHWC", "NTC" or "TNC" for tokens.
-        grid: rows and columns.
+        layout: a letter for each axis: "NCHW" or "NHWC", "NTC" or "TNC" for tokens; of signals "NCW", of volumes
+            "NCDHW".
+        grid: rows and columns; of signals their length, of volumes their depth first.
         prefix: of tokens, how many come before the grid: class, distillation, registers.
     """
 
     layout: str
-    grid: tuple[Dim, Dim]
+    grid: tuple[Dim, ...]
     prefix: int = 0
 
 
@@ -31,9 +50,9 @@ def form_of(value: Value, axes: Axes) -> Form | None:
     layout = _letters(axes)
     if value.dtype is None or value.dtype.kind not in "fV" or len(set(layout)) != len(layout):
         return None
-    if set(layout) == MAP:
-        grid = tuple(size_of(axes[layout.index(letter)]) for letter in "HW")
-        return None if 1 in grid else Form(layout, (grid[0], grid[1]))
+    if set(layout) in MAPS and (ROWS in layout or is_only(axes[layout.index(COLUMNS)], LENGTH)):
+        grid = tuple(size_of(axes[index]) for index in space_axes(layout))
+        return None if 1 in grid else Form(layout, grid)
     if set(layout) == ROW_OF_TOKENS:
         return _form_of_tokens(layout, axes[layout.index(TOKENS)])
     return None
@@ -42,8 +61,11 @@ def form_of(value: Value, axes: Axes) -> Form | None:
 def _form_of_tokens(layout: str, axis: Axis) -> Form | None:
     """Tokens need a grid of known size: it cannot be read off their number."""
     prefix, atoms = (axis[0].before, axis[0].inside) if axis[0].kind == TOKENS else (0, axis)
-    h, w = (size_of(tuple(atom for atom in atoms if atom.kind == kind)) for kind in (ROWS, COLUMNS))
-    return Form(layout, (h, w), prefix) if isinstance(h, int) and isinstance(w, int) and h * w > 1 else None
+    kinds = {atom.kind for atom in atoms}
+    order = LENGTH if LENGTH in kinds else "DHW" if DEPTH in kinds else "HW"
+    sizes = [size_of(tuple(atom for atom in atoms if atom.kind == kind)) for kind in order]
+    known = tuple(n for n in sizes if isinstance(n, int))
+    return Form(layout, known, prefix) if len(known) == len(sizes) and prod(known) > 1 else None
 
 
 def _letters(axes: Axes) -> str:
@@ -56,7 +78,7 @@ def _letters(axes: Axes) -> str:
 def _letter(axis: Axis) -> str:
     if not axis:
         return "1"
-    for letter, order in ((BATCH, "N"), (ROWS, "H"), (COLUMNS, "W"), (TOKENS, "T"), (TOKENS, "HW")):
+    for letter, order in LETTERS:
         if is_only(axis, order):
             return letter
     return "?" if is_spatial(axis) else CHANNELS

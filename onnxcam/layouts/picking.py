@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from onnxcam.graph import Dim, Node
 from onnxcam.layouts.axes import (
+    LENGTH,
     PIECES,
     TOKENS,
     Atom,
@@ -27,7 +28,7 @@ PICKS = frozenset(("Slice", "Split", "Gather"))
 
 def is_grid(axis: Axis) -> bool:
     """Whether it counts the places of a grid and nothing beside them."""
-    return is_only(axis, "HW")
+    return is_only(axis, "HW") or is_only(axis, "DHW")
 
 
 def tokens(axis: Axis) -> Atom | None:
@@ -143,6 +144,8 @@ def _beside(step: Step, axis: int) -> Axis:
     if None in parts or not spatial:
         return channels(size)
     atom = tokens(spatial[0])
+    if atom is None and is_only(spatial[0], LENGTH):
+        atom = Atom(TOKENS, size_of(spatial[0]), inside=spatial[0], is_marked=is_marked(spatial[0]))
     if atom is None:
         return _lengthened(spatial, size)
     front = [1 if part == () else size_of(part or ()) for part in parts[: parts.index(spatial[0])]]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from onnxcam.layouts.axes import BATCH, Atom, Axes, Axis, channels, is_spatial, resized
-from onnxcam.layouts.following import Step, follows
+from onnxcam.layouts.axes import BATCH, SIDES, Atom, Axes, Axis, channels, is_spatial, resized
+from onnxcam.layouts.following import Step, follows, kinds_of
 from onnxcam.layouts.pictures import CHANNELS_FIRST
 
 
@@ -28,7 +28,7 @@ def _stays(step: Step) -> bool:
 
 def fresh(step: Step) -> Axes:
     """(N, C, H, W) of an op whose input is unknown: ONNX says so."""
-    letters = CHANNELS_FIRST.get(len(step.shape), "")
+    letters = kinds_of(CHANNELS_FIRST.get(len(step.shape), ""))
     return tuple(_fresh(letter, step, index) for index, letter in enumerate(letters))
 
 
@@ -36,7 +36,7 @@ def _fresh(letter: str, step: Step, index: int) -> Axis:
     size = step.shape[index]
     if letter == BATCH:
         return (Atom(BATCH, size),)
-    return channels(size) if size == 1 or letter not in "HW" else (Atom(letter, size),)
+    return channels(size) if size == 1 or letter not in SIDES else (Atom(letter, size),)
 
 
 @follows("GridSample")

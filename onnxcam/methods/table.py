@@ -1,67 +1,186 @@
-"""The table of methods, and how a function becomes a row of it."""
+"""The table of methods, and how a function becomes a row of it.
+
+A method is a function; its parameters after `*` are its options, with their defaults. Three decorators, by what the
+function looks at:
+
+    @method("gradcam", source="…")                    # f(a, g, *, …): activation and gradient, (M, C, h, w) each
+    @method_without_gradient("eigencam", source="…")  # f(a, *, …): the activation alone, (N, C, h, w)
+    @method_of_question("rollout", source="…")        # f(question, *, …): whatever else can be asked of the graph
+
+The first two give the raw map (·, h, w) of one layer, before ReLU and normalisation; the third a list of raw maps,
+(M, h, w) each, that are joined as those of several layers are.
+
+With `like="torchcam"` the function is what that library computes under the name, where it differs from the paper.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
-from onnxcam.graph import Value
+from onnxcam.errors import UnknownChoice
+from onnxcam.graph import Tape, Value
+from onnxcam.methods.finding import Find, explainable
+from onnxcam.parameters import Parameter, parameters_of, settings
+from onnxcam.preprocessing import Preprocessing
+from onnxcam.question import Question
+from onnxcam.scores import Scores
 
-Build: TypeAlias = Callable[[Value, Value], Value]
-BuildFromActivation: TypeAlias = Callable[[Value], Value]
+Build: TypeAlias = Callable[..., Sequence[Value]]
+# From the model, its scores, the options given and what happens to pixels before (None: unknown) to all options.
+Complete: TypeAlias = Callable[[Tape, Scores, Mapping[str, Any], Preprocessing | None], Mapping[str, Any]]
+NO_OPTIONS: Mapping[str, Parameter] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """How activation and gradient become a map.
+    """How a question becomes maps.
 
     Attributes:
         name: as on the command line.
         source: the paper.
         summary: one line.
-        build: from a (N, C, h, w) and g, same shape, to the raw map (N, h, w), before ReLU and normalisation.
-            g is ignored by methods without gradients.
-        needs_gradient: whether g is used.
+        build: from a `Question`, and the options, to raw maps (M, h, w): one a layer, or fewer.
+        options: what can be set, by name.
+        find: the layers that it looks at; by default those that can be explained.
+        needs_gradient: whether the score is differentiated.
         needs_linear_head: whether only sums and products with constants may lie between layer and score.
+        score: the kind of score that it explains when nobody says which; None: what the model's outputs show.
+        like: the library whose formula it is, where that is not the paper's.
+        driver: the name of what runs it in many passes; None where one pass is enough.
+        formula: from (a, g) of one layer to its map, where that is all there is to the method; None elsewhere.
+        attribute: from a `Question`, and the options, to a number for each element of the last layer's tensor, (M, …)
+            in its layout, of which `build` makes the map; None where the method has none.
+        normalize: the convention by which its maps become heatmaps when nobody says which; None: the usual one.
+        complete: fills in the options that depend on the model; None where none does.
     """
 
     name: str
     source: str
     summary: str
     build: Build
+    options: Mapping[str, Parameter] = field(default_factory=lambda: NO_OPTIONS)
+    find: Find = explainable
     needs_gradient: bool = True
     needs_linear_head: bool = False
+    score: str | None = None
+    like: str | None = None
+    driver: str | None = None
+    formula: Callable[..., Value] | None = None
+    attribute: Callable[..., Value] | None = None
+    normalize: str | None = None
+    complete: Complete | None = None
+
+    def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The options given, each in its type.
+
+        Raises:
+            UnknownOption: for one that the method does not have.
+            InvalidOption: for a value that it cannot take.
+        """
+        return settings(self.name, self.options, given)
 
 
 METHODS: dict[str, Method] = {}
+VARIANTS: dict[tuple[str, str], Method] = {}
 
 
-def method(name: str, *, source: str, needs_linear_head: bool = False) -> Callable[[Build], Build]:
+def find_method(name: str, like: str | None = None) -> Method:
+    """The method of that name, in the form of the library `like` where it has one of its own.
+
+    Raises:
+        UnknownChoice: if there is none; the near ones are named.
+    """
+    if name not in METHODS:
+        raise UnknownChoice("method", name, METHODS)
+    return VARIANTS.get((like or "", name), METHODS[name])
+
+
+def method(
+    name: str,
+    *,
+    source: str,
+    needs_linear_head: bool = False,
+    like: str | None = None,
+    normalize: str | None = None,
+) -> Callable[[Callable[..., Value]], Callable[..., Value]]:
     """A decorator: the function (a, g) → map is the method of that name; its docstring is the summary."""
 
-    def register(build: Build) -> Build:
-        _add(Method(name, source, _summary(build), build, needs_linear_head=needs_linear_head))
-        return build
+    def register(function: Callable[..., Value]) -> Callable[..., Value]:
+        def build(question: Question, **options: Any) -> list[Value]:
+            pairs = zip(question.activations, question.gradients, strict=True)
+            with question.tape.named(name):
+                return [function(a, g, **options) for a, g in pairs]
+
+        facts: dict[str, Any] = {"needs_linear_head": needs_linear_head, "like": like, "normalize": normalize}
+        add(row_of(name, source, function, build, formula=function, **facts))
+        return function
 
     return register
 
 
-def method_without_gradient(name: str, *, source: str) -> Callable[[BuildFromActivation], BuildFromActivation]:
+def method_without_gradient(
+    name: str, *, source: str, like: str | None = None
+) -> Callable[[Callable[..., Value]], Callable[..., Value]]:
     """A decorator: likewise for a function a → map, so that nothing is differentiated."""
 
-    def register(build: BuildFromActivation) -> BuildFromActivation:
-        _add(Method(name, source, _summary(build), lambda a, _: build(a), needs_gradient=False))
-        return build
+    def register(function: Callable[..., Value]) -> Callable[..., Value]:
+        def build(question: Question, **options: Any) -> list[Value]:
+            with question.tape.named(name):
+                return [question.for_rows(function(a, **options)) for a in question.activations_once]
+
+        def formula(a: Value, _: Value, **options: Any) -> Value:
+            return function(a, **options)
+
+        add(row_of(name, source, function, build, needs_gradient=False, like=like, formula=formula))
+        return function
 
     return register
 
 
-def _summary(build: Callable[..., Value]) -> str:
-    return (build.__doc__ or "").strip().partition("\n")[0]
+def method_of_question(
+    name: str,
+    *,
+    source: str,
+    find: Find = explainable,
+    needs_gradient: bool = True,
+    score: str | None = None,
+    like: str | None = None,
+) -> Callable[[Build], Build]:
+    """A decorator: likewise for a function of the question, which gives a list of maps.
+
+    `find` gives the layers that it looks at: `explainable`, `of_picture`, or a function of your own. With
+    `needs_gradient` the layers are there for each of several targets, else only for each image. `score` is the kind of
+    score that it explains by default.
+    """
+
+    def register(function: Build) -> Build:
+        def build(question: Question, **options: Any) -> Sequence[Value]:
+            with question.tape.named(name):
+                return function(question, **options)
+
+        add(row_of(name, source, function, build, find=find, needs_gradient=needs_gradient, score=score, like=like))
+        return function
+
+    return register
 
 
-def _add(row: Method) -> None:
-    if row.name in METHODS:
-        raise ValueError(f"there is a method {row.name!r} already")
-    METHODS[row.name] = row
+def add(row: Method) -> None:
+    """The row, in the table; what a library computes otherwise among the variants.
+
+    Raises:
+        ValueError: if there is such a row already.
+    """
+    table: dict[Any, Method] = VARIANTS if row.like else METHODS
+    key: Any = (row.like, row.name) if row.like else row.name
+    if key in table:
+        raise ValueError(f"there is a method {key!r} already")
+    table[key] = row
+
+
+def row_of(name: str, source: str, function: Callable[..., Any], build: Build, **facts: Any) -> Method:
+    """The row of a function: its docstring's first line is the summary, what it takes behind `*` are the options."""
+    summary = (function.__doc__ or "").strip().partition("\n")[0]
+    return Method(name, source, summary, build, MappingProxyType(parameters_of(function)), **facts)

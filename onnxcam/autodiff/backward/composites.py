@@ -169,6 +169,8 @@ def _is_first(x: Value) -> bool:
             continue
         if is_linear_layer(node):
             return False
+        if node.op_type == "Shape":  # how many rows there are may be counted at the other end of the net
+            continue
         pending.extend(node.reads - seen)
         seen |= node.reads
     return True

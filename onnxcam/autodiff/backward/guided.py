@@ -10,7 +10,8 @@ from onnxcam.autodiff.backward.selfgated import SELF_GATED, with_activations
 from onnxcam.autodiff.backward.table import BackwardTable
 from onnxcam.autodiff.core import differentiate
 from onnxcam.autodiff.gates import with_gates
-from onnxcam.autodiff.registry import RULES, Contributions, Rule
+from onnxcam.autodiff.quantization import along_axis, divide, is_lowest, is_nonnegative
+from onnxcam.autodiff.registry import RULES, Contributions, Rule, RuleFunction
 from onnxcam.graph import Node, Value
 
 RELUS = "Relu LeakyRelu PRelu ThresholdedRelu Elu Selu Celu".split()
@@ -28,14 +29,14 @@ def guided_table() -> BackwardTable:
         "guided",
         "Guided backpropagation: at ReLUs only the positive part goes on; GELU, SiLU and so on as in the gradient.",
         "Springenberg et al. 2015",
-        ChainMap({**_each(RELUS, _of_positive), **_clip(_of_positive), SELF_GATED: Rule(_derivative)}, RULES),
+        ChainMap({**_relus(_of_positive), SELF_GATED: Rule(_derivative)}, RULES),
         with_activations,
     )
 
 
 def guided_smooth_table() -> BackwardTable:
     """Likewise at smooth activations."""
-    rules = {**_each([*RELUS, *SMOOTH], _of_positive), **_clip(_of_positive)}
+    rules = {**_relus(_of_positive), **_each(SMOOTH, _of_positive)}
     return BackwardTable(
         "guided-smooth",
         "Guided backpropagation with the same max(g, 0) at GELU, SiLU, Mish, HardSwish and Softplus.",
@@ -51,7 +52,7 @@ def deconvnet_table() -> BackwardTable:
         "deconvnet",
         "DeconvNet: at ReLUs the positive part goes on, whatever the input was.",
         "Zeiler and Fergus 2014",
-        ChainMap({**_each(RELUS, _unmasked), **_clip(_unmasked), SELF_GATED: Rule(_derivative)}, RULES),
+        ChainMap({**_relus(_unmasked), SELF_GATED: Rule(_derivative)}, RULES),
         with_activations,
     )
 
@@ -61,18 +62,31 @@ def positive(g: Value) -> Value:
     return g.tape.Max(g, 0.0)
 
 
-def _each(op_types: list[str], rule: Callable[[Value, Node], Contributions]) -> dict[str, Rule]:
+def _relus(rule: RuleFunction) -> dict[str, Rule]:
+    """The rule for all that is a ReLU."""
+    return {
+        **_each(RELUS, rule),
+        "Clip": _where(_is_relu6, rule),
+        "QuantizeLinear": _where(_cuts_at_zero, rule),
+    }
+
+
+def _each(op_types: list[str], rule: RuleFunction) -> dict[str, Rule]:
     return dict.fromkeys(op_types, Rule(rule))
 
 
-def _clip(rule: Callable[[Value, Node], Contributions]) -> dict[str, Rule]:
-    """The rule for Clip where that is ReLU6 or the like, its derivative elsewhere."""
+def _where(is_relu: Callable[[Node], bool], rule: RuleFunction) -> Rule:
+    """The rule where the node is a ReLU, its derivative elsewhere."""
+    return Rule(lambda g, node: (rule if is_relu(node) else RULES[node.op_type].function)(g, node))
 
-    def chosen(g: Value, node: Node) -> Contributions:
-        is_relu = _begins_at_zero(node) and not _is_hard_sigmoid(node)
-        return rule(g, node) if is_relu else RULES["Clip"].function(g, node)
 
-    return {"Clip": Rule(chosen)}
+def _is_relu6(clip: Node) -> bool:
+    return _begins_at_zero(clip) and not _is_hard_sigmoid(clip)
+
+
+def _cuts_at_zero(quantizing: Node) -> bool:
+    """Whether nought is the least that its integers can say, and its input is more: quantisers leave such ReLUs out."""
+    return is_lowest(quantizing.optional(2)) and not is_nonnegative(quantizing.x)
 
 
 def _begins_at_zero(clip: Node) -> bool:
@@ -94,9 +108,10 @@ def _of_positive(g: Value, node: Node) -> Contributions:
     return RULES[node.op_type].function(positive(g), node)
 
 
-def _unmasked(g: Value, _: Node) -> Contributions:
+def _unmasked(g: Value, node: Node) -> Contributions:
     """max(g, 0)."""
-    return positive(g)
+    is_scaled = node.op_type == "QuantizeLinear"
+    return divide(positive(g), along_axis(node.input(1), node)) if is_scaled else positive(g)
 
 
 def _derivative(g: Value, node: Node) -> Contributions:

@@ -123,8 +123,8 @@ def _shifted(share: Rule) -> RuleFunction:
 
 def _scaled(table: str) -> RuleFunction:
     def rule(relevance: Value, node: Node) -> Contributions:
-        """All to the signal, none to a constant or a gate."""
-        takes_none = [is_fixed(value) for value in node.inputs if value is not None]
+        """All to the signal, none to a constant, to what comes in from beside (another input), or to a gate."""
+        takes_none = [is_fixed(x) or not node.wants(i) for i, x in enumerate(node.inputs) if x is not None]
         if not any(takes_none) and node.op_type == "Mul":
             takes_none = [_is_gate(node.input(0)), _is_gate(node.input(1))]
         if takes_none.count(True) != 1:

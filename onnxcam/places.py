@@ -13,12 +13,12 @@ def channels_first(value: Value, layout: str, *, grid: Sequence[Dim] = (), prefi
     """The tensor as float32 (N, C, h, w).
 
     Args:
-        value: with the axes N, C, H and W in any order, or N, C and T.
+        value: with the axes N, C, H and W in any order, or N, C and T; of signals N, C and W, of volumes D too.
         layout: a letter for each axis.
         grid: rows and columns of the tokens.
         prefix: how many tokens come before those of the grid, and are left out.
     """
-    op, wanted = value.tape, "NCT" if "T" in layout else "NCHW"
+    op, wanted = value.tape, "NC" + "".join(letter for letter in "TDHW" if letter in layout)
     order = [layout.index(axis) for axis in wanted]
     value = value if order == sorted(order) else op.Transpose(value, perm=order)
     value = value if value.dtype == np.float32 else op.Cast(value, to=1)
@@ -31,6 +31,23 @@ def _as_grid(tokens: Value, grid: Sequence[int], prefix: int) -> Value:
     if (tokens.shape or ())[-1:] != (count,):
         tokens = op.Slice(tokens, op.ints(prefix), op.ints(prefix + count), op.ints(2))
     return op.Reshape(tokens, op.ints(0, 0, *grid))
+
+
+def heads_apart(attention: Value, heads: int) -> Value:
+    """Attention maps as float32 (N, heads, T, T). `heads`: how many share the axis of the images; 0 for an own axis."""
+    op, (rows, columns) = attention.tape, (attention.shape or (None, None))[-2:]
+    if heads:
+        sizes = [n if isinstance(n, int) else -1 for n in (rows, columns)]
+        attention = op.Reshape(attention, op.ints(-1, heads, *sizes))
+    return attention if attention.dtype == np.float32 else op.Cast(attention, to=1)
+
+
+def looks(attention: Value, prefix: int) -> Value:
+    """What each head looks at, (N, heads, T): from the class token, where there is none from everywhere on average."""
+    op = attention.tape
+    if not prefix:
+        return op.ReduceMean(attention, op.ints(2), keepdims=0)
+    return op.Gather(attention, op.constant(np.array(0, np.int64)), axis=2)
 
 
 def space(value: Value) -> Value:

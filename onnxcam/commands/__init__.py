@@ -1,0 +1,1 @@
+"""The commands that need more than a screen: each in a module of its own name."""

@@ -1,0 +1,165 @@
+"""`onnxcam compare`: one picture of many heatmaps of one photo."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from onnxcam import console
+from onnxcam.options import (
+    SOURCE,
+    Alpha,
+    AsJson,
+    Check,
+    Colormap,
+    InputSize,
+    KeepOutputs,
+    Labels,
+    Normalize,
+    Preprocess,
+    Pretrained,
+    Providers,
+    Report,
+    Score,
+    Targets,
+    Weights,
+    asked,
+    check_drawing,
+    conversion,
+    target_of,
+)
+
+if TYPE_CHECKING:
+    from onnxcam.comparison import Comparison, Row
+
+SUFFIX = ".compare.cam.png"
+
+
+def compare(
+    model: Annotated[str, typer.Argument(help=SOURCE)],
+    image: Annotated[Path, typer.Argument(help="A picture.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help=f"The picture to write; STEM{SUFFIX} by default.")
+    ] = None,
+    method: Annotated[list[str] | None, typer.Option("--method", help="A method, several times; else a few.")] = None,
+    layer: Annotated[list[str] | None, typer.Option("--layer", help="A layer, several times; each by itself.")] = None,
+    target: Targets = None,
+    top_k: Annotated[int, typer.Option("--top-k", min=0, help="The K best classes; 3 where no target is said.")] = 0,
+    size: Annotated[int, typer.Option("--size", min=48, help="Pixels of each heatmap's longer side.")] = 224,
+    alpha: Alpha = 0.5,
+    colormap: Colormap = None,
+    report: Report = None,
+    score: Score = None,
+    normalize: Normalize = None,
+    preprocess: Preprocess = None,
+    labels: Labels = None,
+    provider: Providers = None,
+    weights: Weights = None,
+    pretrained: Pretrained = False,
+    input_size: InputSize = None,
+    keep_output: KeepOutputs = None,
+    check: Check = True,
+    as_json: AsJson = False,
+) -> None:
+    """Draw methods, layers and classes side by side in one picture."""
+    from onnxcam.comparison import compared, gathered, names_of
+    from onnxcam.images import read
+    from onnxcam.opening import refuse_explain_graph
+    from onnxcam.reports.keeping import check_report
+    from onnxcam.sources import open_once
+
+    check_drawing(colormap, None)
+    check_report(report)
+    refuse_explain_graph(model)
+    photo = read(image)
+    said = conversion(
+        weights=weights,
+        pretrained=pretrained,
+        input_size=input_size,
+        dynamic_size=False,
+        keep_outputs=keep_output,
+        check=check,
+    )
+    targets = [target_of(text) for text in target or []] + [-rank for rank in range(1, top_k + 1)]
+    options = asked(score=score, normalize=normalize, preprocess=preprocess, labels=labels)
+    with console.without_native_noise():
+        source, _ = open_once(model, said)
+        asking: dict[str, Any] = {"methods": method, "layers": layer, "targets": targets or None}
+        rows, is_whole = collected(
+            told(compared(source.onnx, photo, **asking, providers=provider, options=options), source.story, options)
+        )
+    if rows:
+        comparison = gathered(photo, rows, names_of(image, model))
+        path = output or Path(f"{image.stem}{SUFFIX}")
+        drawing = asked(alpha=alpha, colormap=colormap)
+        comparison.picture(size=size, **drawing).save(path)
+        show(comparison, path, as_json=as_json)
+        if report is not None:
+            write_report(comparison, report, image=image, model=model, drawing=drawing)
+            console.show({"report": str(report)}, as_json=as_json)
+    if not is_whole:
+        sys.exit(console.INTERRUPTED)
+
+
+def told(rows: Iterator[Row], story: dict[str, Any], options: dict[str, Any]) -> Iterator[Row]:
+    """The same rows; on stderr what was assumed, once, and what could not be had, at once."""
+    from onnxcam.opening import tell_label_list, tell_story, tell_what_was_assumed
+
+    is_told = False
+    for row in rows:
+        if row.explainer is not None and not is_told:
+            is_told = True
+            tell_story(replace(row.explainer.metadata, conversion=story))
+            tell_what_was_assumed(row.explainer, options.get("preprocess"))
+            if "labels" not in options:
+                tell_label_list(row.explainer.metadata)
+        for error in dict.fromkeys(str(cell.error) for cell in row.cells if cell.error):
+            console.note(f"no {row.method} at {row.layer}: {error}")
+        if row.error is not None:
+            console.note(f"no {row.method}{f' at {row.layer}' if row.layer else ''}: {row.error}")
+        yield row
+
+
+def collected(rows: Iterator[Row]) -> tuple[list[Row], bool]:
+    """The rows, and whether they are all: what was done before Ctrl-C is kept."""
+    done: list[Row] = []
+    try:
+        for row in rows:
+            done.append(row)  # noqa: PERF402 - what is done must be there when it ends early
+    except KeyboardInterrupt:
+        console.say(f"interrupted: {len(done)} rows of the comparison are done")
+        return done, False
+    return done, True
+
+
+def show(comparison: Comparison, path: Path, *, as_json: bool) -> None:
+    """What was written, on stdout; as JSON with every cell."""
+    if as_json:
+        cells = [cell.to_dict() for cell in comparison.cells]
+        console.answer(json.dumps({"output": str(path), "cells": cells}, ensure_ascii=False))
+        return
+    missing = sum(cell.explanation is None for cell in comparison.cells)
+    row: dict[str, Any] = {"output": str(path), "heatmaps": f"{len(comparison.cells) - missing} heatmaps"}
+    console.show(row | ({"missing": f"{missing} missing"} if missing else {}), as_json=False)
+
+
+def write_report(comparison: Comparison, path: Path, *, image: Path, model: str, drawing: dict[str, Any]) -> None:
+    """The same heatmaps as a page."""
+    from onnxcam.reports import Album, facts, save
+    from onnxcam.reports.album import size_for
+
+    album = Album(size_for(len(comparison.cells)), drawing)
+    for cell in comparison.cells:
+        if cell.explanation is not None:
+            album.add(str(image), cell.explanation)
+        else:
+            album.fail(str(image), str(cell.error), label=str(cell.target), method=cell.method, layer=cell.layer)
+    explainer = next(row.explainer for row in comparison.rows if row.explainer is not None)
+    known = [fact for fact in facts(explainer, model=model) if fact[0] not in ("Method", "Layer")]
+    save(album, path, title=f"{image.name} in {Path(model).name}", facts=known)

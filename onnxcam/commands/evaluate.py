@@ -1,0 +1,197 @@
+"""`onnxcam evaluate`: how good the heatmaps of a model are, by method and layer."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onnxcam import console
+from onnxcam.options import (
+    AsJson,
+    InputSize,
+    Labels,
+    Normalize,
+    Preprocess,
+    Pretrained,
+    Providers,
+    Score,
+    Threads,
+    Weights,
+    asked,
+    conversion,
+    target_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.table import Table
+
+    from onnxcam.engine import Explainer
+    from onnxcam.evaluation import Evaluation, Mean
+
+Boxes = Annotated[Path | None, typer.Option("--boxes", help="Where things are: JSON, ours or COCO's.")]
+MetricNames = Annotated[
+    list[str] | None, typer.Option("--metric", help="See `onnxcam metrics`; or all. The quick ones by default.")
+]
+MethodNames = Annotated[list[str] | None, typer.Option("--method", help="Methods to compare; see `onnxcam methods`.")]
+LayerNames = Annotated[list[str] | None, typer.Option("--layer", help="Layers to compare, each for itself.")]
+TargetName = Annotated[
+    str | None, typer.Option("--target", help="One target for all; by default the best class, or what the boxes show.")
+]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Pictures, at most.")]
+Batch = Annotated[int, typer.Option("--batch", min=1, help="Altered pictures in one run.")]
+Seed = Annotated[int, typer.Option("--seed", help="Of every random draw.")]
+Output = Annotated[Path | None, typer.Option("-o", "--output", help="Folder for metrics.json, .csv and .svg.")]
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A model, or an explain graph.")],
+    images: Annotated[list[str], typer.Argument(help="Folders, pictures or globs.")],
+    boxes: Boxes = None,
+    metric: MetricNames = None,
+    method: MethodNames = None,
+    layer: LayerNames = None,
+    target: TargetName = None,
+    output: Output = None,
+    limit: Limit = None,
+    batch: Batch = 8,
+    seed: Seed = 0,
+    score: Score = None,
+    normalize: Normalize = None,
+    preprocess: Preprocess = None,
+    labels: Labels = None,
+    provider: Providers = None,
+    threads: Threads = None,
+    weights: Weights = None,
+    pretrained: Pretrained = False,
+    input_size: InputSize = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure how good the heatmaps are: faithfulness, localisation, robustness, sanity, by method and layer."""
+    from onnxcam.appraisal import gathered, samples_of
+    from onnxcam.assessment import Assessment
+    from onnxcam.evaluation import find_metrics
+    from onnxcam.folders import make_folder
+
+    said = conversion(
+        weights=weights,
+        pretrained=pretrained,
+        input_size=input_size,
+        dynamic_size=False,
+        keep_outputs=None,
+        check=True,
+    )
+    plan = Assessment(
+        model=model,
+        samples=samples_of(images, boxes, limit),
+        metrics=find_metrics(metric, has_boxes=boxes is not None),
+        methods=method or (),
+        layers=layer or (),
+        target=None if target is None else target_of(target),
+        build=asked(score=score, normalize=normalize, preprocess=preprocess, labels=labels) | said,
+        run=asked(providers=provider, threads=threads),
+        batch_size=batch,
+        seed=seed,
+        has_boxes=boxes is not None,
+    )
+    if output is not None:
+        make_folder(output)  # before the work, which may be long
+    with console.without_native_noise():
+        found = gathered(console.progress(plan.results(noter(preprocess, labels)), plan.count))
+    tell(found, output, as_json=as_json)
+
+
+def metrics(as_json: AsJson = False) -> None:
+    """List the metrics that `evaluate` measures; those marked * by default."""
+    from onnxcam.evaluation import METRICS
+
+    for row in METRICS.values():
+        told = {"name": row.name, "better": row.better, "needs": row.needs, "default": row.is_quick}
+        told |= {"summary": row.summary, "source": row.source}
+        mark, better = "*" if row.is_quick else " ", {"higher": "↑", "lower": "↓", "": " "}[row.better]
+        text = f"{mark} {row.name:26} {better} {row.summary} [{row.source}]"
+        console.answer(json.dumps(told, ensure_ascii=False) if as_json else text)
+
+
+def noter(preprocess: str | None, labels: Path | None) -> Callable[[Explainer], None]:
+    """What notes, of the first explainer only, what was assumed of the model."""
+    from onnxcam.opening import tell_label_list, tell_what_was_assumed
+
+    told: list[Explainer] = []
+
+    def note(explainer: Explainer) -> None:
+        if not told:
+            tell_what_was_assumed(explainer, preprocess)
+            if labels is None:
+                tell_label_list(explainer.metadata)
+        told.append(explainer)
+
+    return note
+
+
+def tell(found: Evaluation, output: Path | None, *, as_json: bool) -> None:
+    """Prints the means, writes the files, complains of what failed; leaves with the shell's code after Ctrl-C."""
+    for name, reason in found.failures.items():
+        console.note(f"{name}: {reason}")
+    if as_json:
+        for mean in found.summary:
+            console.answer(json.dumps(mean.to_dict(), ensure_ascii=False))
+    elif found.rows:
+        show_table(table(found))
+    for path in found.save(output) if output is not None and found.rows else ():
+        console.say(f"written: {path}")
+    if found.interrupted:
+        console.say(f"interrupted: the measures of {len(found.rows)} explanations are kept")
+        sys.exit(console.INTERRUPTED)
+
+
+def table(found: Evaluation) -> Table:
+    """A line for each method and layer, a column for each metric; the best mean of each column in bold."""
+    from rich import box
+    from rich.table import Table
+
+    summary = found.summary
+    metrics = list(dict.fromkeys(mean.metric for mean in summary))
+    drawn = Table(box=box.SIMPLE_HEAD)
+    for title in ("method", "layer"):
+        drawn.add_column(title, no_wrap=True)
+    for name in metrics:
+        better = {mean.better for mean in summary if mean.metric == name}.pop()
+        drawn.add_column(name + {"higher": " ↑", "lower": " ↓", "": ""}[better], justify="right", no_wrap=True)
+    best = {name: best_of([mean for mean in summary if mean.metric == name]) for name in metrics}
+    for method, layer in found.groups():
+        means = {mean.metric: mean for mean in summary if (mean.method, mean.layer) == (method, layer)}
+        cells = [cell(means[name], is_best=means[name] is best[name]) for name in metrics]
+        drawn.add_row(method, layer, *cells)
+    return drawn
+
+
+def best_of(means: list[Mean]) -> Mean | None:
+    """The best of several; None where there are fewer than two, or nobody says what is better."""
+    known = [mean for mean in means if mean.count]
+    if len(known) < 2 or not known[0].better:
+        return None
+    return (max if known[0].better == "higher" else min)(known, key=lambda mean: mean.mean)
+
+
+def cell(mean: Mean, *, is_best: bool) -> str:
+    """Mean ± standard error, and the number of explanations: "0.31 ± 0.02 (20)"."""
+    if not mean.count:
+        return "–"
+    error = f" ± {mean.error:.2g}" if math.isfinite(mean.error) else ""
+    text = f"{mean.mean:.4g}{error} ({mean.count})"
+    return f"[bold]{text}[/bold]" if is_best else text
+
+
+def show_table(drawn: Table) -> None:
+    """The table on stdout: as wide as the terminal there, as wide as it needs to be in a file."""
+    from rich.console import Console
+
+    screen = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 10_000)
+    screen.print(drawn, crop=False)

@@ -1,0 +1,134 @@
+"""`onnxcam factorize`: the few concepts that a layer sees in some pictures, in colours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onnxcam import console
+from onnxcam.errors import ImageError, SomeImagesFailed
+from onnxcam.options import (
+    SOURCE,
+    Alpha,
+    AsJson,
+    Check,
+    Folder,
+    InputSize,
+    KeepOutputs,
+    Labels,
+    Preprocess,
+    Pretrained,
+    Providers,
+    Score,
+    Weights,
+    asked,
+    conversion,
+)
+
+if TYPE_CHECKING:
+    from onnxcam.factorization import Factorization, Factorizer, Seen
+    from onnxcam.jobs import Job
+
+SUFFIX = ".concepts.cam.png"
+
+
+def factorize(
+    model: Annotated[str, typer.Argument(help=SOURCE)],
+    images: Annotated[list[str], typer.Argument(help="Pictures, folders or globs; they share their concepts.")],
+    output: Folder = Path(),
+    concepts: Annotated[int, typer.Option("-k", "--concepts", min=1, help="How many concepts.")] = 5,
+    layer: Annotated[str | None, typer.Option("--layer", help="Where; see `onnxcam layers`.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the draws.")] = 0,
+    like: Annotated[str | None, typer.Option("--like", help="A library's numbers: pytorch-grad-cam.")] = None,
+    alpha: Alpha = 0.75,
+    legend: Annotated[bool, typer.Option("--legend/--no-legend", help="What each colour speaks for.")] = True,
+    score: Score = None,
+    preprocess: Preprocess = None,
+    labels: Labels = None,
+    provider: Providers = None,
+    weights: Weights = None,
+    pretrained: Pretrained = False,
+    input_size: InputSize = None,
+    keep_output: KeepOutputs = None,
+    check: Check = True,
+    as_json: AsJson = False,
+) -> None:
+    """Draw what a layer's activations are made of: a few concepts, each in a colour, with what they speak for."""
+    from onnxcam.factorization import Factorizer, check_factorizing
+    from onnxcam.folders import make_folder
+    from onnxcam.jobs import find_jobs
+    from onnxcam.opening import refuse_explain_graph, tell_label_list, tell_story, tell_what_was_assumed
+    from onnxcam.sources import open_once
+
+    check_factorizing(like)
+    refuse_explain_graph(model)
+    jobs = find_jobs(images, output)
+    said = conversion(
+        weights=weights,
+        pretrained=pretrained,
+        input_size=input_size,
+        dynamic_size=False,
+        keep_outputs=keep_output,
+        check=check,
+    )
+    with console.without_native_noise():
+        source, _ = open_once(model, said)
+        options = asked(preprocess=preprocess, labels=labels)
+        factorizer = Factorizer(source.onnx, layer=layer, score=score, providers=provider, options=options)
+        known = factorizer.explainer.metadata
+        tell_story(replace(known, conversion=source.story))
+        tell_what_was_assumed(factorizer.explainer, preprocess)
+        if labels is None:
+            tell_label_list(known)
+        make_folder(output)
+        seen = list(looked(factorizer, jobs))
+        found = factorizer.factorized([entry for _, entry in seen], concepts, seed=seed, like=like)
+        tell_fit(found)
+        for at, (job, _) in enumerate(seen):
+            write(found, at, job, alpha=alpha, legend=legend, as_json=as_json)
+    if len(seen) < len(jobs):
+        raise SomeImagesFailed(len(jobs) - len(seen), len(seen))
+
+
+def looked(factorizer: Factorizer, jobs: Sequence[Job]) -> Iterator[tuple[Job, Seen]]:
+    """What the layer sees in each picture; on stderr which could not be read.
+
+    Raises:
+        ImageError: if it is the only one.
+    """
+    for job in console.progress(jobs, len(jobs)):
+        try:
+            yield job, factorizer.look(job.image)
+        except ImageError as error:
+            if len(jobs) == 1:
+                raise
+            console.complain(error)
+
+
+def tell_fit(found: Factorization) -> None:
+    """How much of the activations the concepts hold."""
+    parts = found.decomposition
+    console.note(f"{len(found.gains)} concepts hold {1 - parts.error**2:.0%} of the energy at {found.layer}")
+    if not parts.is_converged:
+        console.note("the factorisation was stopped before it came to rest; another --seed or fewer concepts may help")
+
+
+def write(found: Factorization, at: int, job: Job, *, alpha: float, legend: bool, as_json: bool) -> None:
+    """Writes STEM.concepts.cam.png, and a line about it."""
+    from onnxcam.folders import make_folder
+
+    path = job.stem.with_name(f"{job.stem.name}{SUFFIX}")
+    make_folder(path.parent)
+    found.picture(at, alpha=alpha, legend=legend).save(path)
+    row = {"image": str(job.image), "output": str(path), **found.to_dict(at)}
+    if as_json:
+        console.answer(json.dumps(row, ensure_ascii=False))
+        return
+    named = [concept.classes[0][1] for concept in found.concepts if concept.classes]
+    told = {"output": str(path), "label": row["label"], "score": row["score"], "concepts": ", ".join(named) or None}
+    console.show(told, as_json=False)

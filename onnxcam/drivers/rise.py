@@ -1,0 +1,101 @@
+"""Random masks, weighed by the score of what they leave over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxcam.drivers.moving import BOX, overlap
+from onnxcam.drivers.probe import Floats, Probe
+from onnxcam.drivers.scorecam import Fill
+from onnxcam.drivers.table import driver
+
+Found: TypeAlias = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """The masks that are drawn: how many, of how many cells a side, the share shown, what hides the rest, the seed."""
+
+    masks: int
+    cells: int
+    probability: float
+    fill: Fill
+    seed: int
+
+
+@driver("rise", source="Petsiuk et al. 2018, arXiv:1806.07421", needs="score", score="probability")
+def rise(
+    probe: Probe,
+    *,
+    masks: int = 4000,
+    cells: int = 7,
+    probability: float = 0.5,
+    fill: Fill = "zero",
+    seed: int = 0,
+) -> Floats:
+    """Σ score·mask / (N·p) over random masks that show a share p of the picture.
+
+    `cells` along each side of a mask are shown or hidden, blown up bilinearly, and shifted by less than a cell.
+    """
+    draw = Draw(masks, cells, probability, fill, seed)
+    return _averaged(probe, draw, ("score",), lambda found: float(found["score"]))
+
+
+@driver("drise", source="Petsiuk et al. 2021, arXiv:2006.03204", needs="score", score="probability")
+def drise(
+    probe: Probe,
+    *,
+    masks: int = 5000,
+    cells: int = 16,
+    probability: float = 0.5,
+    fill: Fill = "zero",
+    seed: int = 0,
+) -> Floats:
+    """RISE for a detection: a mask weighs what the detection that is found in its place keeps of it.
+
+    That is the confidence in the same class of the candidate that fits the box best, times their overlap; the paper has
+    the cosine between the confidences in all classes there. On a model without boxes it is RISE.
+    """
+    box = probe.guides.get(BOX)
+    if box is None:
+        return rise(probe, masks=masks, cells=cells, probability=probability, fill=fill, seed=seed)
+
+    def score(found: Found) -> float:
+        return float(found["probability"] * overlap(found["box"], box))
+
+    return _averaged(probe, Draw(masks, cells, probability, fill, seed), ("probability", "box"), score)
+
+
+def _averaged(probe: Probe, draw: Draw, wanted: tuple[str, ...], score: Callable[[Found], float]) -> Floats:
+    """Σ score·mask / (N·p), over the masks that were reached."""
+    size, share = probe.size, draw.probability
+    probe.require(draw.masks >= 1, "masks", draw.masks, "must be 1 or more")
+    probe.require(1 <= draw.cells <= min(size), "cells", draw.cells, f"must be from 1 to {min(size)}")
+    probe.require(0 < share < 1, "probability", share, "must lie between 0 and 1")
+    blank, total, count = probe.blank(draw.fill, seed=draw.seed), np.zeros(size), 0
+    drawn = random_masks(probe.rng(draw.seed), size, count=draw.masks, cells=draw.cells, probability=share)
+    probe.expect(draw.masks)
+    with probe.keeping():
+        for mask, found in probe.answers(drawn, lambda mask: probe.masked(mask, blank), *wanted):
+            total += score(found) * mask
+            count += 1
+    return np.asarray(total / (count * share), np.float32)
+
+
+def random_masks(
+    rng: np.random.Generator, size: tuple[int, int], *, count: int, cells: int, probability: float
+) -> Iterator[Floats]:
+    """Masks (H, W) in [0, 1], each pixel `probability` on average; one more cell than fits is drawn, then shifted."""
+    tall, wide = (-(-length // cells) for length in size)
+    whole = (cells + 1) * wide, (cells + 1) * tall
+    for _ in range(count):
+        grid = (rng.random((cells, cells)) < probability).astype(np.float32)
+        grown = cv2.resize(grid, whole, interpolation=cv2.INTER_LINEAR)
+        top, left = rng.integers(tall), rng.integers(wide)
+        yield np.asarray(grown[top : top + size[0], left : left + size[1]], np.float32)

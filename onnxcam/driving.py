@@ -1,0 +1,139 @@
+"""A method of many passes at work on an explain graph: the probe that asks it, and the heatmap that comes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxcam.asking import BOX, Aim, Graph, asker
+from onnxcam.drivers import Driver, Floats, Probe, Progress, find
+from onnxcam.errors import GraphLacksOutput, OnlyPictures, OptionsFixed
+from onnxcam.images import Source, read
+from onnxcam.normalizing import normalize
+from onnxcam.preprocessing import Preprocessing, normalised, prepare
+from onnxcam.signature import TARGET_BOX
+
+NEEDED = {
+    "score": (),
+    "gradient": ("gradient",),
+    "activation": ("activation",),
+    "both": ("activation", "gradient"),
+    "heatmap": ("heatmap",),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A driver with its options, both checked.
+
+    Attributes:
+        driver: what runs.
+        options: of it, those that are set.
+        batch_size: inputs in one pass.
+        progress: called with the passes done and those expected.
+    """
+
+    driver: Driver
+    options: Mapping[str, Any]
+    batch_size: int
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Driven:
+    """What a driver gives.
+
+    Attributes:
+        heatmap: float32 (h, w), at the model's input size.
+        raw: float32, of any size: the map before it was normalised.
+        passes: how many inputs the model was run on.
+        interrupted: whether it was stopped, and this is what was known by then.
+        report: what the method has to say beside its map.
+        attribution: like the model's input, of methods that have a number for each of its values; None for others.
+    """
+
+    heatmap: Floats
+    raw: Floats
+    passes: int
+    interrupted: bool
+    report: Mapping[str, float | int | str]
+    attribution: Floats | None
+
+
+def planned(
+    graph: Graph, name: str | None, *, options: Mapping[str, Any], batch_size: int, progress: Progress | None
+) -> Plan | None:
+    """What runs the graph in many passes: the driver of that name, or the one that the graph names; None: neither.
+
+    Raises:
+        UnknownChoice: if there is no such driver.
+        GraphLacksOutput: if the graph does not give what it asks for.
+        UnknownOption, InvalidOption: for options that it does not have, or cannot take.
+        OptionsFixed: for options where there is no driver.
+    """
+    own = graph.metadata.driver or {}
+    if name is None and not own:
+        if options:
+            raise OptionsFixed(graph.metadata.method, options)
+        return None
+    is_own = name is None or name == own.get("name")
+    driver = find(name or own["name"], own.get("like") if is_own else graph.metadata.like)
+    for output in NEEDED[driver.needs]:
+        if not graph.signature.gives(output):
+            raise GraphLacksOutput(driver.name, output)
+    given = {**own.get("options", {}), **options} if is_own else options
+    size = max(1, min(batch_size, graph.signature.batch or batch_size))
+    return Plan(driver, driver.settings(given), size, progress)
+
+
+def drive(plan: Plan, graph: Graph, aim: Aim, *, x: NDArray[Any]) -> Driven:
+    """The heatmap of one prepared picture, `x` without its batch axis, for one target.
+
+    Raises:
+        OnlyPictures: if x is a signal or a volume.
+    """
+    if x.ndim != 3:
+        raise OnlyPictures(plan.driver.name, x.shape)
+    spec = graph.spec
+    black, white = (normalised(np.full((1, 1, len(spec.mean)), level, np.uint8), spec) for level in (0, 255))
+    probe = Probe(
+        np.asarray(x, np.float32),
+        asker(graph, aim),
+        layout="HWC" if spec.layout == "NHWC" else "CHW",
+        black=np.asarray(black, np.float32).ravel(),
+        white=np.asarray(white, np.float32).ravel(),
+        batch_size=plan.batch_size,
+        progress=plan.progress,
+        prepare=lambda source: preparing(source, spec),
+        guides=aim.guides,
+    )
+    if aim.is_empty:
+        nothing = np.zeros(probe.size, np.float32)
+        return Driven(nothing, nothing, 0, False, {}, None)
+    raw = plan.driver(probe, plan.options)
+    heatmap = raw if plan.driver.is_finished else normalize([raw], probe.size, graph.metadata.normalize)
+    return Driven(heatmap, raw, probe.passes, probe.interrupted, dict(probe.report), probe.attribution)
+
+
+def aimed(number: int, found: Mapping[str, NDArray[Any]], inputs: Mapping[str, NDArray[Any]]) -> Aim:
+    """The target as it stays while the picture changes: the class at a rank, and the box of a detection.
+
+    Args:
+        number: the graph's, a rank maybe.
+        found: what the graph says of the whole picture.
+        inputs: the model's other inputs, with one row each.
+    """
+    target = number if number >= 0 else int(found["target_index"].reshape(-1)[0])
+    is_empty = int(found["target_index"].reshape(-1)[0]) < 0
+    fixed = {BOX: np.asarray(found[TARGET_BOX], np.float32)} if TARGET_BOX in found else {}
+    return Aim(target, {**inputs, **fixed}, is_empty)
+
+
+def preparing(source: Source, spec: Preprocessing) -> Floats:
+    """Another picture as the model's input."""
+    array, _ = prepare(read(source), spec)
+    return np.asarray(array, np.float32)

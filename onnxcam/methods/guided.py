@@ -1,0 +1,108 @@
+"""Guided backpropagation, DeconvNet and guided Grad-CAM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from onnxcam.autodiff import RULES
+from onnxcam.autodiff.backward import BackwardTable, rules_named
+from onnxcam.conventions import resize
+from onnxcam.errors import OneLayerOnly
+from onnxcam.graph import Tape, Value
+from onnxcam.layer import Layer
+from onnxcam.layouts import space_size
+from onnxcam.methods.finding import explainable, of_picture
+from onnxcam.methods.gradient import gradcam
+from onnxcam.methods.pixels import as_float32, method_of_pixels
+from onnxcam.question import Question
+from onnxcam.scores import Scores
+
+GUIDED = "Springenberg et al. 2015, arXiv:1412.6806"
+DECONVNET = "Zeiler and Fergus 2014, arXiv:1311.2901"
+GRADCAM = "Selvaraju et al. 2017, arXiv:1610.02391"
+Interpolation = Literal["bilinear", "nearest"]
+# What PyTorch's libraries leave alone, for it is no module of the class nn.ReLU.
+OTHER_RELUS = ("LeakyRelu", "PRelu", "ThresholdedRelu", "Elu", "Selu", "Celu", "Clip")
+
+
+@method_of_pixels("guided-backprop", source=GUIDED, channels="maximum")
+def guided_backprop(question: Question, *, smooth: bool = False) -> Value:
+    """The gradient, of which each ReLU lets only the positive part go on; with `smooth` GELU, SiLU and so on too."""
+    return walked(question, rules_named("guided-smooth" if smooth else "guided"))
+
+
+@method_of_pixels("deconvnet", source=DECONVNET, channels="maximum")
+def deconvnet(question: Question) -> Value:
+    """The gradient with ReLUs that let what is positive go on, whatever they had been given."""
+    return walked(question, rules_named("deconvnet"))
+
+
+def walked(question: Question, table: BackwardTable) -> Value:
+    """What the table makes of the score at the picture, float32 (M, …)."""
+    (found,) = question.differentiate(None, question.tensors[-1:], table)
+    return as_float32(found)
+
+
+def layer_and_picture(tape: Tape, scores: Scores, wanted: Sequence[str] | None) -> tuple[Layer, ...]:
+    """The layer of that name, or the default one, and the picture.
+
+    Raises:
+        OneLayerOnly: if several are asked for.
+    """
+    if wanted and len(wanted) > 1:
+        raise OneLayerOnly("guided-gradcam", wanted)
+    return (*explainable(tape, scores, wanted)[:1], *of_picture(tape, scores, None))
+
+
+@method_of_pixels("guided-gradcam", source=GRADCAM, channels="maximum", find=layer_and_picture)
+def guided_gradcam(question: Question, *, interpolation: Interpolation = "bilinear", smooth: bool = False) -> Value:
+    """Guided backpropagation times the layer's Grad-CAM: fine as the one, of one class as the other."""
+    return guided_backprop(question, smooth=smooth) * _gradcam_of_picture(question, interpolation)
+
+
+def _gradcam_of_picture(question: Question, interpolation: str) -> Value:
+    """The positive part of Grad-CAM, enlarged, with the axes of the picture's tensor."""
+    tensor, op = question.tensors[0], question.tape
+    (g,) = question.differentiate(None, [tensor])
+    layer, picture = question.layers[0], question.layers[-1]
+    raw = op.Relu(gradcam(question.on_grid(tensor, layer), question.on_grid(g, layer)))
+    size = space_size(question.once[-1], picture.layout)
+    enlarged = resize(raw, size) if interpolation == "bilinear" else _nearest(raw, size)
+    return op.Unsqueeze(enlarged, op.ints(picture.layout.index("C")))
+
+
+def _nearest(raw: Value, size: Value) -> Value:
+    """(M, h, w) → (M, H, W), each place as a block, as PyTorch does it."""
+    op = raw.tape
+    sizes = op.Concat(op.Shape(raw, start=0, end=1), op.ints(1), size, axis=0)
+    attributes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    enlarged = op.Resize(op.Unsqueeze(raw, op.ints(1)), None, None, sizes, **attributes)
+    return op.Squeeze(enlarged, op.ints(1))
+
+
+# What PyTorch's libraries give under these names.
+
+
+def _of_modules(table: str) -> BackwardTable:
+    """The table, but that other ReLUs than Relu itself keep their derivative."""
+    return rules_named(table).with_rules({op_type: RULES[op_type] for op_type in OTHER_RELUS})
+
+
+@method_of_pixels("guided-backprop", source=GUIDED, channels="maximum", like="captum")
+@method_of_pixels("guided-backprop", source=GUIDED, channels="maximum", like="pytorch-grad-cam")
+def guided_backprop_of_modules(question: Question) -> Value:
+    """The gradient, of which each plain ReLU lets only the positive part go on: ReLU6, LeakyReLU and so on do not."""
+    return walked(question, _of_modules("guided"))
+
+
+@method_of_pixels("deconvnet", source=DECONVNET, channels="maximum", like="captum")
+def deconvnet_of_modules(question: Question) -> Value:
+    """The gradient with plain ReLUs that let what is positive go on; ReLU6, LeakyReLU and so on as in the gradient."""
+    return walked(question, _of_modules("deconvnet"))
+
+
+@method_of_pixels("guided-gradcam", source=GRADCAM, channels="maximum", find=layer_and_picture, like="captum")
+def guided_gradcam_of_modules(question: Question, *, interpolation: Interpolation = "nearest") -> Value:
+    """Captum's guided backpropagation times the layer's Grad-CAM, enlarged in blocks."""
+    return guided_backprop_of_modules(question) * _gradcam_of_picture(question, interpolation)

@@ -1,0 +1,118 @@
+"""What was asked for, checked as far as it can be without the model, and then found in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from onnxcam.assembly import FOR_DRIVERS, RAW_OUTPUTS, Plan
+from onnxcam.conventions import CONVENTIONS, DEFAULT, LIKE
+from onnxcam.drivers import DRIVERS
+from onnxcam.errors import InvalidOption, NoSpatialLayer, UnknownChoice
+from onnxcam.graph import LoadedModel, Tape
+from onnxcam.layouts import find_picture
+from onnxcam.methods import Method, find_method
+from onnxcam.other_inputs import fillings_of
+from onnxcam.preprocessing import Preprocessing
+from onnxcam.scores import LOGIT, PROBABILITY, Score, Scores, find_scores, with_groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is asked for: the arguments of `onnxcam.convert` that concern the explanation."""
+
+    method: str | None = None
+    layers: Sequence[str] | None = None
+    score: Score = None
+    normalize: str | None = None
+    like: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    wrap: str | None = None
+    outputs: Sequence[str] = ()
+
+    def check(self) -> None:
+        """Refuses what there is not, before the model is opened.
+
+        Raises:
+            UnknownChoice: for a name that does not exist; near ones are told.
+            UnknownOption, InvalidOption: for options that the method does not have.
+        """
+        _check("library to be like", self.like, LIKE)
+        _check("normalisation", self.normalize, CONVENTIONS)
+        _check("method around another", self.wrap, wrapping())
+        for name in self.outputs:
+            _check("output", name, RAW_OUTPUTS)
+        if self.method is not None:
+            _check_no_arrays(self.method, find_method(self.method, self.like).settings(self.options))
+
+    @property
+    def convention(self) -> str:
+        """How the raw map becomes a heatmap."""
+        return self.normalize or (DEFAULT if self.like is None else LIKE[self.like])
+
+
+def wrapping() -> list[str]:
+    """The methods of many passes that go around another."""
+    return [name for name, row in DRIVERS.items() if row.needs == "heatmap"]
+
+
+def plan(loaded: LoadedModel, wish: Wish) -> Plan:
+    """The parts that were asked for, found in the model: what is not said, the model's scores decide.
+
+    Raises:
+        NoClassScores, NoSuchScore, NoSpatialLayer, UnknownLayer, UnknownOption: if it cannot be had.
+    """
+    tape = Tape(loaded.proto)
+    picture = find_picture(tape)
+    fillings = fillings_of(tape, picture)
+    named = None if wish.method is None else find_method(wish.method, wish.like)
+    scores = with_groups(_suiting(tape, named, wish.score), wish.groups)
+    method = named or find_method(scores.method, wish.like)
+    chosen = method.find(tape, scores, wish.layers)
+    if picture is None:
+        raise NoSpatialLayer(None)
+    own = method.normalize if method.like == wish.like else None
+    suits = scores.normalize if wish.like is None else None
+    convention = wish.normalize or own or suits or wish.convention
+    return Plan(tape, picture, scores, chosen, method, convention, method.settings(wish.options), fillings)
+
+
+def _suiting(tape: Tape, method: Method | None, wished: Score) -> Scores:
+    """What was asked for; else the kind that the method prefers; one of classes only where the model shows classes."""
+    if wished is not None or method is None or method.score is None:
+        return find_scores(tape, wished)
+    if method.score not in (LOGIT, PROBABILITY):
+        return find_scores(tape, method.score)
+    shown = find_scores(tape)
+    return find_scores(tape, method.score) if shown.kind == LOGIT != method.score else shown
+
+
+def completed(plan: Plan, preprocessing: Preprocessing | None) -> Plan:
+    """The plan with the options that depend on the model. `preprocessing`: what happens to pixels before, if known."""
+    if plan.method.complete is None:
+        return plan
+    options = plan.method.complete(plan.tape, plan.scores, plan.options, preprocessing)
+    return replace(plan, options=options)
+
+
+def needed_outputs(method: Method, wished: Sequence[str]) -> list[str]:
+    """The further outputs: those asked for, and those that a driver feeds on."""
+    needed = FOR_DRIVERS[DRIVERS[method.driver].needs] if method.driver else ()
+    return list(dict.fromkeys([*wished, *needed]))
+
+
+def _check_no_arrays(method: str, settings: Mapping[str, Any]) -> None:
+    """Refuses what the graph's metadata cannot hold."""
+    for name, value in settings.items():
+        if any(isinstance(entry, np.ndarray) for entry in (value if isinstance(value, tuple) else (value,))):
+            way = "the file cannot hold one: give the path of a .npy file, or the array when the graph is run"
+            raise InvalidOption(method, name, "an array", way)
+
+
+def _check(kind: str, name: str | None, known: Iterable[str]) -> None:
+    if name is not None and name not in known:
+        raise UnknownChoice(kind, name, known)

@@ -1,0 +1,65 @@
+"""What is explained: which tensor holds the scores, and how a target picks of them for each image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from onnxcam.errors import NoClassScores, NoSuchScore
+from onnxcam.graph import Tape, Value
+
+from onnxcam.scores import detectors as detectors  # isort: skip - the kinds are tried in this order
+from onnxcam.scores import classes as classes  # isort: skip - a detector's finished scores look like classes
+from onnxcam.scores import segmentation as segmentation
+from onnxcam.scores import similarity as similarity
+from onnxcam.scores.classes import LOGIT, PLUMBING, PROBABILITY
+from onnxcam.scores.expression import as_scores, from_expression
+from onnxcam.scores.groups import with_groups
+from onnxcam.scores.selection import Ask, Selection, Term, chosen
+from onnxcam.scores.table import KINDS, Kind, Scores, kind_named, score_kind
+
+__all__ = [
+    "KINDS", "LOGIT", "PLUMBING", "PROBABILITY", "Ask", "Kind", "Score", "Scores", "Selection", "Term", "chosen",
+    "find_scores", "score_kind", "with_groups",
+]  # fmt: skip
+
+Score: TypeAlias = "str | Callable[[Mapping[str, Value]], Value] | None"
+
+
+def find_scores(tape: Tape, score: Score = None) -> Scores:
+    """What can be explained of the model.
+
+    Args:
+        tape: the model.
+        score: a name in `KINDS`, with more behind a colon where the kind takes it; or an expression over the outputs;
+            or a function from the outputs by name to a tensor (N,) or (N, S). None: what the outputs show.
+
+    Raises:
+        NoClassScores: if nothing in the outputs looks like scores.
+        NoSuchScore: if the model has none of the kind that is asked for.
+        UnknownScore: if there is no such kind.
+        InvalidExpression: if an expression cannot be read, or gives no row of numbers.
+    """
+    if score is not None:
+        return _wished(tape, score)
+    with tape.named("score"):
+        found = next(filter(None, (kind.find(tape, "") for kind in KINDS.values() if kind.is_automatic)), None)
+    if found is None:
+        raise NoClassScores({value.name: value.shape for value in tape.outputs})
+    return found
+
+
+def _wished(tape: Tape, score: str | Callable[[Mapping[str, Value]], Value]) -> Scores:
+    if not isinstance(score, str):
+        with tape.named("score"):
+            value = score({output.name: output for output in tape.outputs})
+        return as_scores(value, getattr(score, "__name__", "expression"))
+    name, _, detail = score.partition(":")
+    if name.strip() not in KINDS and not (score.isidentifier() and score not in tape):
+        return from_expression(tape, score)
+    kind = kind_named(name.strip())
+    with tape.named("score"):
+        found = kind.find(tape, detail.strip())
+    if found is None:
+        raise NoSuchScore(name, {value.name: value.shape for value in tape.outputs})
+    return found

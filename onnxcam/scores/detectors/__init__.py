@@ -1,0 +1,62 @@
+"""Detectors: the score of a class in a box, and the target that names it by class, rank or box.
+
+`score="detector"` finds the head by itself; "detector:KIND,key=value,…" says what does not show (see `Settings`).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from onnxcam.graph import Tape, Value
+from onnxcam.layouts import find_picture, is_plane
+from onnxcam.scores.detectors.choosing import select
+from onnxcam.scores.detectors.detections import Detections
+from onnxcam.scores.detectors.finding import FAMILIES, find_detections
+from onnxcam.scores.detectors.habits import usual_preprocessing
+from onnxcam.scores.detectors.levels import backbone_levels
+from onnxcam.scores.detectors.maps import class_maps
+from onnxcam.scores.detectors.settings import Settings, parse
+from onnxcam.scores.detectors.suppression import MOST_DETECTIONS
+from onnxcam.scores.selection import Ask, Selection
+from onnxcam.scores.table import Scores, score_kind
+
+__all__ = ["DETECTOR", "FAMILIES", "Detections", "Settings", "detector", "find_detections"]
+
+DETECTOR, METHOD, JOINED = "detector", "layercam", "summed"
+COCO, COCO_CLASSES = "coco-80", 80
+
+
+@score_kind(DETECTOR, automatic=True)
+def detector(tape: Tape, detail: str = "") -> Scores | None:
+    """The class of one detection: its logit, with that of the objectness; "detector:KIND,iou=…,threshold=…"."""
+    picture = find_picture(tape)
+    settings = parse(detail)
+    found = None if picture is None or not is_plane(picture) else find_detections(tape, picture, settings)
+    if found is None or picture is None:
+        return None
+    usual = usual_preprocessing(found, picture)
+    notes = [f"detector of kind {found.family}: {found.reason}"]
+    notes += [f"unless said otherwise, pixels are prepared as {found.family} has them: {usual}"] if usual else []
+    return Scores(
+        None,
+        tape.Flatten(found.logits, axis=1),
+        DETECTOR,
+        found.count,
+        ranked=MOST_DETECTIONS,
+        select=partial(_select, found, settings),
+        method=METHOD,
+        layers=backbone_levels(tape, picture, _ends(found)),
+        normalize=JOINED,
+        label_list=COCO if found.count == COCO_CLASSES else None,
+        preprocess=usual,
+        maps=class_maps(found, picture),
+        notes=tuple(notes),
+    )
+
+
+def _ends(found: Detections) -> list[Value]:
+    return [found.logits, found.source]
+
+
+def _select(found: Detections, settings: Settings, scores: Scores, ask: Ask) -> Selection:
+    return select(found, settings, scores, ask=ask)

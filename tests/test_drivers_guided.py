@@ -1,0 +1,187 @@
+"""Many passes for one detection: its box stays what is asked for, and moves where the picture is moved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from explain_graphs import colours
+from numpy.typing import NDArray
+from samples import IMAGES, model_path, needs_samples, things
+
+from onnxcam import Explainer, convert
+from onnxcam.asking import Aim, sigmoid
+from onnxcam.drivers import DRIVERS, Floats, Probe
+from onnxcam.drivers.moving import Window, mirrored, overlap, windowed
+from onnxcam.explaining import of_target
+
+SIZE = (16, 24)
+LEFT, RIGHT = (2, 3, 8, 9), (15, 5, 22, 12)  # boxes, x0 y0 x1 y1
+
+
+def two_things() -> Floats:
+    """A bright square in each of the two boxes."""
+    x = np.zeros((1, *SIZE), np.float32)
+    for x0, y0, x1, y1 in (LEFT, RIGHT):
+        x[0, y0:y1, x0:x1] = 1
+    return x
+
+
+def detecting(seen: list[Any] | None = None) -> Any:
+    """Finds a thing where its square is bright, and answers for the one that overlaps the box most."""
+
+    def ask(batch: Floats, wanted: tuple[str, ...], guides: dict[str, Floats] | None = None) -> dict[str, NDArray[Any]]:
+        if seen is not None:
+            seen.append((batch, guides))
+        boxes = np.array([LEFT, RIGHT], np.float32)
+        rows = []
+        for image in batch:
+            shares = [image[0, int(b[1]) : int(b[3]), int(b[0]) : int(b[2])].mean() for b in boxes]
+            best = int(np.argmax(overlap(boxes, np.array(RIGHT, np.float32))))
+            rows.append((shares[best], boxes[best] if shares[best] > 0.1 else np.full(4, -1)))
+        answers = {
+            "score": np.array([share for share, _ in rows]),
+            "probability": np.array([share for share, _ in rows]),
+            "box": np.array([box for _, box in rows], np.float32),
+            "heatmap": batch[:, 0],
+        }
+        return {name: answers[name] for name in wanted}
+
+    return ask
+
+
+def test_drise_finds_the_detection_that_was_asked_for_among_two():
+    probe = Probe(two_things(), detecting(), guides={"box": np.array(RIGHT, np.float32)})
+    found = DRIVERS["drise"](probe, {"masks": 800, "cells": 6})
+    top, left = np.unravel_index(found.argmax(), found.shape)
+    assert RIGHT[0] <= left < RIGHT[2]
+    assert RIGHT[1] <= top < RIGHT[3]
+
+
+def test_drise_weighs_a_mask_by_confidence_times_overlap():
+    x = two_things()
+    given, elsewhere = np.array([4, 4, 12, 12], np.float32), np.array([8, 4, 16, 12], np.float32)
+
+    def ask(batch: Floats, wanted: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        count = len(batch)
+        return {"probability": np.full(count, 0.5), "box": np.repeat(elsewhere[None], count, 0)}
+
+    found = DRIVERS["drise"](Probe(x, ask, guides={"box": given}), {"masks": 40})
+    # Intersection 4·8, union 12·8: a third; the masks alone average to 1 after the division by p.
+    plain = DRIVERS["drise"](Probe(x, ask, guides={"box": elsewhere}), {"masks": 40})
+    np.testing.assert_allclose(found, plain / 3, rtol=1e-5)
+
+
+def test_drise_without_boxes_is_rise():
+    probe = Probe(two_things(), detecting())
+    options = {"masks": 30, "cells": 5}
+    rise = DRIVERS["rise"](Probe(two_things(), detecting()), options)
+    np.testing.assert_array_equal(DRIVERS["drise"](probe, options), rise)
+
+
+@pytest.mark.parametrize(
+    ("boxes", "expected"),
+    [
+        ((0, 0, 10, 10), 1.0),
+        ((5, 0, 15, 10), 1 / 3),
+        ((10, 0, 20, 10), 0.0),
+        ((-1, -1, -1, -1), 0.0),
+        ((2, 2, 4, 4), 0.04),
+    ],
+)
+def test_overlap_is_the_intersection_over_the_union(boxes: tuple[float, ...], expected: float):
+    found = overlap(np.array([boxes], np.float32), np.array([0, 0, 10, 10], np.float32))
+    assert found[0] == pytest.approx(expected)
+
+
+def test_a_box_and_a_region_are_mirrored_with_the_picture():
+    region = np.zeros(SIZE, np.float32)
+    region[3:9, 2:8] = 1
+    found = mirrored({"box": np.array(LEFT, np.float32), "region": region}, SIZE[1])
+    x0, y0, x1, y1 = found["box"].astype(int)
+    mirror = np.zeros(SIZE, np.float32)
+    mirror[y0:y1, x0:x1] = 1
+    np.testing.assert_array_equal(found["region"], mirror)
+
+
+def test_a_box_and_a_region_are_enlarged_and_cut_with_the_picture():
+    region = np.zeros(SIZE, np.float32)
+    region[4:8, 4:12] = 1
+    window = Window((32, 48), top=6, left=5)
+    found = windowed({"box": np.array([4, 4, 12, 8], np.float32), "region": region}, window, SIZE)
+    np.testing.assert_allclose(found["box"], [8 - 5, 8 - 6, 24 - 5, 16 - 6])
+    assert found["region"].shape == SIZE
+    inside = found["region"][3:9, 4:18]
+    assert inside.min() == 1
+    assert found["region"].sum() == pytest.approx(8 * 16, rel=0.1)
+
+
+def test_tta_asks_for_the_mirrored_box_in_the_mirrored_picture():
+    seen: list[Any] = []
+    probe = Probe(two_things(), detecting(seen), guides={"box": np.array(RIGHT, np.float32)})
+    DRIVERS["tta"](probe, {"brightness": "1"})
+    (batch, guides) = seen[0]
+    for image, box in zip(batch, guides["box"].astype(int), strict=True):
+        assert image[0, box[1] : box[3], box[0] : box[2]].min() == 1
+
+
+def test_sess_asks_for_the_box_where_it_lies_in_each_window():
+    seen: list[Any] = []
+    probe = Probe(two_things(), detecting(seen), guides={"box": np.array(RIGHT, np.float32)})
+    DRIVERS["sess"](probe, {"scales": 2, "step": 1.0})
+    batch = np.concatenate([batch for batch, _ in seen])
+    boxes = np.concatenate([guides["box"] for _, guides in seen]).astype(int)
+    assert len(batch) == 1 + 4
+    shown = 0
+    for image, (x0, y0, x1, y1) in zip(batch, boxes, strict=True):
+        inner = image[0, max(y0 + 1, 0) : max(y1 - 1, 0), max(x0 + 1, 0) : max(x1 - 1, 0)]
+        shown += inner.size
+        assert inner.size == 0 or inner.min() == 1
+    assert shown > 5 * 5 * 3
+
+
+NOTHING = """
+    heatmap = Squeeze (maps, second)
+    found = Squeeze (index, second)
+    zero_index = Mul (found, none)
+    target_index = Sub (zero_index, one)
+    target_score = Squeeze (signed, second)
+"""
+
+
+def test_where_there_is_no_such_detection_nothing_is_run():
+    explain = Explainer(colours(ending=NOTHING).SerializeToString())
+    found = explain(np.full((8, 8, 3), 200, np.uint8), driver="rise")
+    assert found.status == "all-zero"
+    assert found.report["passes"] == 0
+
+
+@needs_samples
+def test_two_detections_of_a_real_detector_have_their_maps_in_their_boxes():
+    spec = {"resize": "letterbox", "align": "corner", "size": [416, 416], "scale": 1.0, "channels": "BGR"}
+    explain = Explainer(convert(model_path("yolox_nano"), method="drise", preprocess=spec).to_bytes())
+    seen = {thing.label: thing for thing in things()["both.png"]}
+    for rank, label in ((-1, "dog"), (-2, "cat")):
+        found = explain(IMAGES / "both.png", rank, driver="occlusion", options={"window": 104, "stride": 78})
+        top, left = np.argwhere(found.heatmap > 0.99).mean(0)  # the middle of the square that costs most
+        assert seen[label].holds(left, top, tolerance_px=0), label
+
+
+def test_guides_are_read_off_the_inputs_of_one_picture():
+    box, region = np.array([[[1, 2, 3, 4]]], np.float32), np.ones((1, 5, 6), np.float32)
+    guides = Aim(0, {"box": box, "region": region, "other": np.zeros(1)}).guides
+    np.testing.assert_array_equal(guides["box"], [1, 2, 3, 4])
+    assert guides["region"].shape == (5, 6)
+    assert set(guides) == {"box", "region"}
+
+
+def test_of_several_boxes_each_target_has_its_own():
+    boxes = np.arange(12, dtype=np.float32).reshape(1, 3, 4)
+    np.testing.assert_array_equal(of_target({"box": boxes}, 1)["box"], [[[4, 5, 6, 7]]])
+    single = {"box": boxes[:, 0], "other": np.ones(2)}
+    assert of_target(single, 1) == single
+
+
+def test_sigmoid_does_not_overflow():
+    np.testing.assert_allclose(sigmoid([-1e4, 0, 2, 1e4]), [0, 0.5, 1 / (1 + np.exp(-2)), 1])

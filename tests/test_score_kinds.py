@@ -1,0 +1,288 @@
+"""What can be explained besides a class: differences, groups, expressions, regions, similarities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import pytest
+from numpy.typing import NDArray
+from small_nets import CNN, cnn, net, pictures, run
+
+import onnxcam
+from onnxcam import errors
+from onnxcam.api import explainer_of
+
+Array = NDArray[Any]
+
+
+def weight(model: onnx.ModelProto, name: str) -> Array:
+    return next(onnx.numpy_helper.to_array(t) for t in model.graph.initializer if t.name == name).astype(np.float64)
+
+
+def explained(model: onnx.ModelProto, feeds: Mapping[str, Array], **options: Any) -> dict[str, Array]:
+    graph = onnxcam.convert(model, layer="r2", outputs=["activation", "gradient"], **options).model
+    return run(graph, {"x": pictures(3), **feeds})
+
+
+def spread(rows: Array) -> Array:
+    """The gradient at r2, (N, 8, 8, 8), of a score whose gradient at the pooled features is (N, 8)."""
+    return np.broadcast_to(rows[..., None, None] / 64, (*rows.shape, 8, 8))
+
+
+def softmax(y: Array) -> Array:
+    e = np.exp(y - y.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+# differences and groups
+
+
+@pytest.mark.parametrize(("a", "b"), [(3, 1), (0, 4), (4, 0)])
+def test_a_difference_is_one_class_minus_the_other(a: int, b: int):
+    model = cnn()
+    found = explained(model, {"target": np.full(3, 2 * 5 + a * 5 + b)})
+    w = weight(model, "w3")
+    np.testing.assert_allclose(found["target_score"], found["y"][:, a] - found["y"][:, b], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found["gradient"], spread(np.tile(w[:, a] - w[:, b], (3, 1))), rtol=1e-5, atol=1e-8)
+    assert found["target_index"].tolist() == [2 * 5 + a * 5 + b] * 3
+
+
+def test_a_difference_needs_no_dense_last_layer():
+    """The scores come out of an average of convolutions: the walk starts at a vector with two entries."""
+    body = CNN.split("gap")[0] + "c3 = Conv(r2, k3)  y4 = GlobalAveragePool(c3)  y = Flatten(y4)"
+    model = net(body)
+    k = np.random.default_rng(5).normal(size=(5, 8, 1, 1)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(k, "k3"))
+    found = explained(model, {"target": np.full(3, 10 + 2 * 5 + 4)})
+    np.testing.assert_allclose(found["gradient"], spread(np.tile((k[2] - k[4])[:, 0, 0], (3, 1))), rtol=1e-4)
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_a_group_is_the_sum_of_its_classes(multi: bool):
+    model, w = cnn(), weight(cnn(), "w3")
+    target = np.full((3, 1), 5) if multi else np.full(3, 5)
+    found = explained(model, {"target": target}, groups={"animal": [1, 3, 4]}, multi_target=multi)
+    gradient = found["gradient"][:, 0] if multi else found["gradient"]
+    np.testing.assert_allclose(found["target_score"].ravel(), found["y"][:, [1, 3, 4]].sum(1), rtol=1e-5)
+    np.testing.assert_allclose(gradient, spread(np.tile(w[:, [1, 3, 4]].sum(1), (3, 1))), rtol=1e-5, atol=1e-8)
+
+
+def test_ranks_pass_over_groups():
+    found = explained(cnn(), {"target": np.full(3, -1)}, groups={"all": [0, 1, 2, 3, 4]})
+    assert found["target_index"].tolist() == found["y"].argmax(1).tolist()
+
+
+def test_a_group_is_named_beside_the_labels():
+    graph = onnxcam.convert(cnn(), labels=list("abcde"), groups={"vowels": [0, 4]})
+    explainer = explainer_of(graph, preprocess="unit")
+    photo = np.zeros((16, 16, 3), np.uint8)
+    assert explainer(photo, "vowels").label == "vowels"
+    assert explainer(photo, "vowels-b").label == "vowels - b"
+    assert explainer(photo, "not:vowels").label == "not:vowels"
+
+
+BAD_GROUPS = [({"g": []}, "has no class"), ({"g": [1, 1]}, "twice"), ({"g": [5]}, "no class 5"), ({"g": [-1]}, "no cl")]
+
+
+@pytest.mark.parametrize(("groups", "words"), BAD_GROUPS)
+def test_a_group_that_makes_no_sense_is_refused(groups: dict[str, list[int]], words: str):
+    with pytest.raises(errors.InvalidGroup, match=words):
+        onnxcam.convert(cnn(), groups=groups)
+
+
+# expressions
+
+EXPRESSIONS = [
+    # expression,                     in numpy, from the logits y (N, 5)
+    ("y[:, 2]", lambda y: y[:, 2]),
+    ("y[:, -1] - 2 * y[:, 4 - 3]", lambda y: y[:, -1] - 2 * y[:, 1]),
+    ("sum(y[:, 1:4])", lambda y: y[:, 1:4].sum(1)),
+    ("softmax(y)[:, 3]", lambda y: softmax(y)[:, 3]),
+    ("log(softmax(y))[:, 0]", lambda y: np.log(softmax(y))[:, 0]),
+    ("-max(y) / 3 + 1", lambda y: -y.max(1) / 3 + 1),
+    ("norm(y)", lambda y: np.sqrt((y**2).sum(1))),
+    ("mean(tanh(y[:, ::2]) ** 2)", lambda y: (np.tanh(y[:, ::2]) ** 2).mean(1)),
+    ("2 - sigmoid(y[:, 1])", lambda y: 2 - 1 / (1 + np.exp(-y[:, 1]))),
+    ("'y'[:, 1 + 7 // 3]", lambda y: y[:, 3]),
+]
+
+
+@pytest.mark.parametrize(("text", "formula"), EXPRESSIONS, ids=[row[0] for row in EXPRESSIONS])
+def test_an_expression_is_the_score_and_is_differentiated(text: str, formula: Any):
+    model = cnn()
+    found = explained(model, {}, score=text)
+    w, b = weight(model, "w3"), weight(model, "b3")
+    pooled = found["activation"].astype(np.float64).mean((2, 3))
+
+    def score(features: Array) -> Array:
+        return formula(features @ w + b)
+
+    np.testing.assert_allclose(found["target_score"], score(pooled), rtol=1e-4, atol=1e-5)
+    steps = 1e-5 * np.eye(8)
+    slopes = np.stack([(score(pooled + step) - score(pooled - step)) / 2e-5 for step in steps], axis=1)
+    np.testing.assert_allclose(found["gradient"], spread(slopes), rtol=1e-3, atol=1e-6)
+
+
+def test_a_row_of_numbers_is_picked_from_by_targets():
+    found = explained(cnn(), {"target": np.array([2, 0, -1])}, score="y[:, 1:4] * 2")
+    three = found["y"][:, 1:4] * 2
+    np.testing.assert_allclose(found["target_score"], [three[0, 2], three[1, 0], three[2].max()], rtol=1e-5)
+
+
+def test_a_function_of_the_outputs_is_a_score():
+    found = explained(cnn(), {}, score=lambda outputs: outputs["y"].tape.ReduceMax(outputs["y"], keepdims=1))
+    np.testing.assert_allclose(found["target_score"], found["y"].max(), rtol=1e-5)
+
+
+BAD_EXPRESSIONS = [
+    ("y[:, 2", "was never closed|expected"),
+    ("z[:, 1]", "no output 'z'.*outputs are 'y'"),
+    ("yy[:, 1]", "did you mean 'y'"),
+    ("y[:, 9]", "axis 1 has 5 entries, none at 9 at character 6"),
+    ("y[0, 1]", "first axis is the batch"),
+    ("y[:, 1, 1]", "it has 2 axes, not 3"),
+    ("y[:, 1.5]", "whole number"),
+    ("summ(y)", "did you mean 'sum'"),
+    ("y @ y", "operator"),
+    ("__import__('os').system('true')", "cannot be part of a score"),
+    ("y[:, 1] if 1 else 2", "cannot be part of a score"),
+    ("[y for y in (1,)]", "cannot be part of a score"),
+    ("1 + 2", "no output of the model in it"),
+    ("r2", "its shape is"),
+    ("sum(y, y)", "takes one tensor"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), BAD_EXPRESSIONS, ids=[row[0] for row in BAD_EXPRESSIONS])
+def test_an_expression_that_does_not_parse_says_where(text: str, words: str):
+    with pytest.raises((errors.InvalidExpression, errors.UnknownScore), match=words):
+        onnxcam.convert(cnn(), score=text)
+
+
+def test_a_word_that_is_no_kind_of_score_names_the_kinds():
+    with pytest.raises(errors.UnknownScore, match="logit"):
+        onnxcam.convert(cnn(), score="logits")
+
+
+def test_the_output_itself_keeps_its_softmax():
+    found = explained(cnn("z = Gemm(flat, w3, b3)  y = Softmax(z)"), {"target": np.full(3, 1)}, score="output")
+    np.testing.assert_allclose(found["target_score"], found["y"][:, 1], rtol=1e-5)
+
+
+# segmentation
+
+SEGMENTATION = CNN.split("gap")[0] + "y = Conv(r2, k3)"
+
+
+def segmenter(ending: str = "", *, y: str = "float[N,4,8,8] y") -> onnx.ModelProto:
+    model = net(SEGMENTATION if not ending else SEGMENTATION.replace("y =", "z =") + ending, y=y)
+    k = np.random.default_rng(5).normal(size=(4, 8, 1, 1)).astype(np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(k, "k3"))
+    return model
+
+
+ENDINGS = [
+    ("logits", "", "float[N,4,8,8] y"),
+    ("softmax", "y = Softmax<axis=1>(z)", "float[N,4,8,8] y"),
+    ("argmax", "y = ArgMax<axis=1, keepdims=0>(z)", "int64[N,8,8] y"),
+    ("channels last", "y = Transpose<perm=[0,2,3,1]>(z)", "float[N,8,8,4] y"),
+]
+
+
+def logits_of(found: Mapping[str, Array], model: onnx.ModelProto) -> Array:
+    return np.einsum("nchw,kc->nkhw", found["activation"].astype(np.float64), weight(model, "k3")[:, :, 0, 0])
+
+
+@pytest.mark.parametrize(("ending", "y"), [row[1:] for row in ENDINGS], ids=[row[0] for row in ENDINGS])
+def test_a_class_of_a_segmentation_net_is_its_logits_over_what_the_net_sees_of_it(ending: str, y: str):
+    model = segmenter(ending, y=y)
+    found = explained(model, {"target": np.array([0, 2, 3])})
+    logits = logits_of(found, model)
+    for row, target in enumerate((0, 2, 3)):
+        region = logits[row].argmax(0) == target
+        np.testing.assert_allclose(found["target_score"][row], (logits[row, target] * region).sum(), rtol=1e-4)
+        expected = weight(model, "k3")[target] * region
+        np.testing.assert_allclose(found["gradient"][row], expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_a_region_takes_the_place_of_what_the_net_sees(multi: bool):
+    model = segmenter()
+    region = np.random.default_rng(1).random((3, 8, 8)).astype(np.float32)
+    target = np.array([[1, 2]] * 3) if multi else np.array([1, 1, 1])
+    found = explained(model, {"target": target, "region": region}, multi_target=multi)
+    gradient = found["gradient"][:, 1] if multi else found["gradient"]
+    expected = weight(model, "k3")[None, 2 if multi else 1] * region[:, None]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-7)
+
+
+def test_a_region_of_the_pictures_size_is_brought_to_that_of_the_logits():
+    model = segmenter()
+    region = np.zeros((1, 16, 16), np.float32)
+    region[:, 4:8, 2:12] = 1
+    found = explained(model, {"target": np.array([1, 1, 1]), "region": region})
+    halved = region.reshape(1, 8, 2, 8, 2).mean((2, 4))
+    np.testing.assert_allclose(
+        found["gradient"], weight(model, "k3")[None, 1] * halved[:, None] + 0 * found["gradient"], atol=1e-6
+    )
+
+
+def test_the_layer_before_the_last_convolution_is_the_default_of_segmentation():
+    for _, ending, y in ENDINGS:
+        first = onnxcam.layers(segmenter(ending, y=y))[0]
+        assert (first.name, first.is_default) == ("r2", True)
+    assert onnxcam.convert(segmenter()).metadata.method == "hirescam"
+
+
+def test_a_class_that_the_net_does_not_see_gives_a_map_of_zeros_and_says_so():
+    model = segmenter()
+    photo = np.zeros((16, 16, 3), np.uint8)
+    explainer = explainer_of(onnxcam.convert(model, labels=list("abcd")), preprocess="unit")
+    statuses = {explainer(photo, target).status for target in range(4)}
+    assert "all-zero" in statuses
+
+
+# similarity
+
+
+def test_similarity_is_the_cosine_to_the_reference():
+    model = cnn()
+    reference = np.random.default_rng(3).normal(size=(3, 5)).astype(np.float32)
+    found = explained(model, {"reference": reference}, score="similarity")
+    w, b = weight(model, "w3"), weight(model, "b3")
+    pooled = found["activation"].astype(np.float64).mean((2, 3))
+
+    def cosine(features: Array) -> Array:
+        y = features @ w + b
+        return (y * reference).sum(1) / np.linalg.norm(y, axis=1) / np.linalg.norm(reference, axis=1)
+
+    np.testing.assert_allclose(found["target_score"], cosine(pooled), rtol=1e-5)
+    slopes = np.stack([(cosine(pooled + s) - cosine(pooled - s)) / 2e-5 for s in 1e-5 * np.eye(8)], axis=1)
+    np.testing.assert_allclose(found["gradient"], spread(slopes), rtol=1e-3, atol=1e-7)
+
+
+def test_one_reference_stands_for_all_pictures():
+    found = explained(cnn(), {"reference": np.ones((1, 5), np.float32)}, score="similarity")
+    y = found["y"].astype(np.float64)
+    np.testing.assert_allclose(found["target_score"], y.sum(1) / np.linalg.norm(y, axis=1) / np.sqrt(5), rtol=1e-5)
+
+
+def test_a_kind_of_score_that_the_model_has_not_is_an_error():
+    with pytest.raises(errors.NoSuchScore, match="segmentation"):
+        onnxcam.convert(cnn(), score="segmentation")
+
+
+def test_another_input_is_repeated_with_its_image():
+    """Behind the layer comes a second input with a row for each image: several targets need it several times."""
+    body = CNN + "both = Add(flat, extra)  y = Gemm(both, w3, b3)"
+    model = net(body, x="float[N,3,16,16] x, float[N,8] extra")
+    extra = np.random.default_rng(2).normal(size=(3, 8)).astype(np.float32)
+    target = np.array([[0, 3], [1, 4], [2, 2]])
+    found = explained(model, {"target": target, "extra": extra}, multi_target=True)
+    for column in range(2):
+        alone = explained(model, {"target": target[:, column], "extra": extra})
+        np.testing.assert_allclose(found["heatmap"][:, column], alone["heatmap"], atol=1e-5)
