@@ -45,6 +45,7 @@ def describe(
         layers=tuple(layer.name for layer in plan.layers),
         score=scores.kind,
         input=plan.picture.name,
+        layout=None if is_plane(plan.picture) else picture_layout(plan.picture),
         scores=scores.output.name if scores.output is not None else None,
         classes=scores.classes,
         sides=scores.has_sides,

@@ -48,7 +48,7 @@ class Driven:
     """What a driver gives.
 
     Attributes:
-        heatmap: float32 (h, w), at the model's input size.
+        heatmap: float32 (h, w), at the model's input size; (L,) of a signal, (D, H, W) of a volume.
         raw: float32, of any size: the map before it was normalised.
         passes: how many inputs the model was run on.
         interrupted: whether it was stopped, and this is what was known by then.
@@ -94,29 +94,36 @@ def drive(plan: Plan, graph: Graph, aim: Aim, *, x: NDArray[Any]) -> Driven:
     """The heatmap of one prepared picture, `x` without its batch axis, for one target.
 
     Raises:
-        OnlyPictures: if x is a signal or a volume.
+        OnlyPictures: if x is a signal or a volume, and the method is not for these.
     """
-    if x.ndim != 3:
+    form = graph.signature.form
+    if x.ndim != 3 and (form is None or not plan.driver.any_axes):
         raise OnlyPictures(plan.driver.name, x.shape)
-    spec = graph.spec
-    black, white = (normalised(np.full((1, 1, len(spec.mean)), level, np.uint8), spec) for level in (0, 255))
+    black, white = (0.0, 0.0) if form is not None else ends_of(graph.spec)
     probe = Probe(
         np.asarray(x, np.float32),
         asker(graph, aim),
-        layout="HWC" if spec.layout == "NHWC" else "CHW",
-        black=np.asarray(black, np.float32).ravel(),
-        white=np.asarray(white, np.float32).ravel(),
+        layout=form.layout if form is not None else graph.spec.layout.removeprefix("N"),
+        black=black,
+        white=white,
         batch_size=plan.batch_size,
         progress=plan.progress,
-        prepare=lambda source: preparing(source, spec),
+        prepare=None if form is not None else lambda source: preparing(source, graph.spec),
         guides=aim.guides,
     )
     if aim.is_empty:
-        nothing = np.zeros(probe.size, np.float32)
+        nothing = np.zeros(probe.sides, np.float32)
         return Driven(nothing, nothing, 0, False, {}, None)
     raw = plan.driver(probe, plan.options)
-    heatmap = raw if plan.driver.is_finished else normalize([raw], probe.size, graph.metadata.normalize)
+    heatmap = raw if plan.driver.is_finished else normalize([raw], probe.sides, graph.metadata.normalize)
     return Driven(heatmap, raw, probe.passes, probe.interrupted, dict(probe.report), probe.attribution)
+
+
+def ends_of(spec: Preprocessing) -> tuple[Floats, Floats]:
+    """Black and white in the model's units, (C,) each."""
+    whole = (np.full((1, 1, len(spec.mean)), level, np.uint8) for level in (0, 255))
+    black, white = (np.asarray(normalised(level, spec), np.float32).ravel() for level in whole)
+    return black, white
 
 
 def aimed(number: int, found: Mapping[str, NDArray[Any]], inputs: Mapping[str, NDArray[Any]]) -> Aim:

@@ -8,21 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onnxcam import preprocessing
 from onnxcam.asking import Graph
 from onnxcam.drivers import Progress
 from onnxcam.driving import Driven, aimed, drive, planned
-from onnxcam.errors import NoDriver
-from onnxcam.explaining import compared_with, explain_at_once, explain_in_passes, rows_of
+from onnxcam.errors import InvalidPreprocessing, NoDriver
+from onnxcam.explaining import compared_with, explain_all
 from onnxcam.explanation import Explanation
 from onnxcam.guides import REFERENCE, guides
 from onnxcam.images import Source
 from onnxcam.labels import read_labels
 from onnxcam.providers import ProviderSpec, open_session, short
 from onnxcam.sessions import described, located, own_labels
+from onnxcam.shots import is_many
 from onnxcam.signature import TARGET_BOX, Signature
 from onnxcam.targets import BEST, Classes, Target
 
@@ -36,6 +36,7 @@ class Explainer:
         metadata: what the graph says about itself.
         preprocessing: how pictures become its input.
         input_size: (h, w) of its input; None where it takes any.
+        form: how it takes signals or volumes; None where it takes pictures.
         classes: how targets are named.
         providers: what runs it, the first choice first.
     """
@@ -72,7 +73,9 @@ class Explainer:
         self.metadata = described(self._session, source)
         signature = Signature(self._session, self.metadata)
         facts = signature.facts()
-        self.input_size = facts.get("size")
+        self.input_size, self.form = facts.get("size"), signature.form
+        if self.form is not None and preprocess is not None:
+            raise InvalidPreprocessing(f"the model takes {self.form.wanted}, prepared already")
         self.preprocessing = preprocessing.parse(
             self.metadata.preprocessing if preprocess is None else preprocess, **facts
         )
@@ -151,7 +154,8 @@ class Explainer:
         """The explanation of a picture, or a list of them for a list, a tuple or an array (N, H, W, C).
 
         Args:
-            image: what `images.read` takes, or several of them.
+            image: what `images.read` takes; for a model of signals or volumes what `arrays.read_array` takes, with an
+                `ArrayExplanation` as the result; or several of them.
             target: an index, a label, "not:" before either, a rank (−1 the best, and the default); or a list, one for
                 each picture. With a multi_target graph a list of K targets gives K explanations of each picture, and a
                 list of such lists different ones.
@@ -172,35 +176,21 @@ class Explainer:
         Raises:
             OnnxCamError: one of its kinds, for a picture, target or input that does not fit.
         """
-        is_many = isinstance(image, list | tuple) or (isinstance(image, np.ndarray) and image.ndim == 4)
-        images = list(image) if is_many else [image]
         graph, signature = self._graph, self._graph.signature
+        several = is_many(graph, image)
+        images = list(image) if several else [image]
         rows, is_row = signature.spread(target, len(images), self.classes)
         guided = guides(signature.known, self.metadata.score, box=box, region=region, count=len(images))
         compared = {} if reference is None else {REFERENCE: compared_with(graph, reference, inputs or {})}
         others = signature.others({**(inputs or {}), **compared})
         plan = planned(graph, driver, options=options or {}, batch_size=batch_size, progress=progress)
-        if plan is not None:
-            results = explain_in_passes(graph, images, rows, others, plan=plan, guides=guided, channels=channels)
-        else:
-            step = max(1, min(batch_size, signature.batch or batch_size))
-            parts = [slice(at, at + step) for at in range(0, len(images), step)]
-            results = [
-                row
-                for part in parts
-                for row in explain_at_once(
-                    graph,
-                    images[part],
-                    rows[part],
-                    rows_of(others, part, len(images)),
-                    guides=guided.part(part),
-                    channels=channels,
-                )
-            ]
+        results = explain_all(
+            graph, images, rows, others, plan=plan, guides=guided, batch_size=batch_size, channels=channels
+        )
         if told := signature.told(others):
             results = [[replace(one, report={**one.report, "inputs": told}) for one in row] for row in results]
         flat = [row if is_row else row[0] for row in results]
-        return flat if is_many else flat[0]
+        return flat if several else flat[0]
 
     def run(
         self,

@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onnxcam.asking import BOX, Graph
-from onnxcam.channels import parts_of
 from onnxcam.driving import Driven, Plan, aimed, drive
 from onnxcam.errors import InvalidReference, NotGuided
-from onnxcam.explanation import INTERRUPTED, NOT_FINITE, Explanation, judged
-from onnxcam.geometry import Geometry
+from onnxcam.explanation import INTERRUPTED, NOT_FINITE, judged
 from onnxcam.guides import KINDS, REFERENCE, Guides, is_picture, vector
-from onnxcam.images import Image, Source, read
-from onnxcam.metadata import Metadata
-from onnxcam.preprocessing import prepare
-from onnxcam.signature import TARGET_BOX
+from onnxcam.images import Source
+from onnxcam.shots import AnyShot, Found, Result, guided, own_fields, place_of, refuse_for_arrays, shot_of
 
 LOGITS = ("logit", "segmentation", "detector")  # scores that no gradient vanishes of
-Found: TypeAlias = Mapping[str, NDArray[Any]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Shot:
-    """A picture, and the way back from the model's input to it."""
-
-    photo: Image
-    geometry: Geometry
+def explain_all(
+    graph: Graph,
+    images: Sequence[Source],
+    rows: Sequence[Sequence[int]],
+    others: Found,
+    *,
+    plan: Plan | None,
+    guides: Guides,
+    batch_size: int,
+    channels: bool,
+) -> list[list[Result]]:
+    """One row of explanations for each picture: batch by batch, or in many passes where there is a plan for them."""
+    refuse_for_arrays(graph, guides, channels=channels)
+    if plan is not None:
+        return explain_in_passes(graph, images, rows, others, plan=plan, guides=guides, channels=channels)
+    step, count = max(1, min(batch_size, graph.signature.batch or batch_size)), len(images)
+    parts = [slice(at, at + step) for at in range(0, count, step)]
+    runs = [
+        explain_at_once(
+            graph,
+            images[part],
+            rows[part],
+            rows_of(others, part, count),
+            guides=guides.part(part),
+            channels=channels,
+        )
+        for part in parts
+    ]
+    return [row for run in runs for row in run]
 
 
 def explain_at_once(
@@ -41,31 +59,37 @@ def explain_at_once(
     *,
     guides: Guides,
     channels: bool,
-) -> list[list[Explanation]]:
+) -> list[list[Result]]:
     """One row of explanations for each picture: in one run if their arrays are of one size."""
-    photos = [read(image) for image in images]
-    prepared = [prepare(photo, graph.spec) for photo in photos]
-    if len({array.shape for array, _ in prepared}) > 1:
-        parts = [slice(at, at + 1) for at in range(len(images))]
-        split = [
-            explain_at_once(
-                graph,
-                photos[at],
-                rows[at],
-                rows_of(others, at, len(images)),
-                guides=guides.part(at),
-                channels=channels,
-            )
-            for at in parts
-        ]
-        return [row for single in split for row in single]
+    shots = [shot_of(graph, image) for image in images]
+    if len({shot.x.shape for shot in shots}) == 1:
+        return _in_one_run(graph, shots, rows, others, guides=guides, channels=channels)
+    parts = [slice(at, at + 1) for at in range(len(shots))]
+    split = [
+        _in_one_run(
+            graph, shots[at], rows[at], rows_of(others, at, len(shots)), guides=guides.part(at), channels=channels
+        )
+        for at in parts
+    ]
+    return [row for single in split for row in single]
+
+
+def _in_one_run(
+    graph: Graph,
+    shots: Sequence[AnyShot],
+    rows: Sequence[Sequence[int]],
+    others: Found,
+    *,
+    guides: Guides,
+    channels: bool,
+) -> list[list[Result]]:
+    """One row of explanations for each of some pictures whose arrays are of one size."""
     numbers = np.array(rows, np.int64)
-    batch = np.stack([array for array, _ in prepared])
     targets = numbers if graph.metadata.multi_target else numbers[:, 0]
     count = numbers.shape[1] if graph.metadata.multi_target else None
-    guided = guides.inputs([geometry for _, geometry in prepared], targets=count)
-    found = graph.run(batch, targets, {**others, **guided}, graph.signature.wanted(channels=channels))
-    shots = [Shot(photo, geometry) for photo, (_, geometry) in zip(photos, prepared, strict=True)]
+    inputs = {**others, **guided(guides, shots, targets=count)}
+    batch = np.stack([shot.x for shot in shots])
+    found = graph.run(batch, targets, inputs, graph.signature.wanted(channels=channels))
     return [
         [explained(graph, found, (index, place), shot, channels=channels) for place in range(numbers.shape[1])]
         for index, shot in enumerate(shots)
@@ -81,22 +105,20 @@ def explain_in_passes(
     plan: Plan,
     guides: Guides,
     channels: bool,
-) -> list[list[Explanation]]:
+) -> list[list[Result]]:
     """Likewise in many passes for each picture and target; what was reached, if that was interrupted."""
-    results: list[list[Explanation]] = []
+    results: list[list[Result]] = []
     for at, (image, row) in enumerate(zip(images, rows, strict=True)):
         own = rows_of(others, slice(at, at + 1), len(images))
-        photo = read(image)
-        x, geometry = prepare(photo, graph.spec)
+        shot = shot_of(graph, image)
         count = len(row) if graph.metadata.multi_target else None
-        own |= guides.part(slice(at, at + 1)).inputs([geometry], targets=count)
+        own |= guided(guides.part(slice(at, at + 1)), [shot], targets=count)
         results.append([])
         for place, number in enumerate(row):
             inputs = of_target(own, place)
             wanted = graph.signature.wanted(channels=channels)
-            found = graph.run(x[None], [[number]] if graph.metadata.multi_target else [number], inputs, wanted)
-            driven = drive(plan, graph, aimed(number, found, inputs), x=x)
-            shot = Shot(photo, geometry)
+            found = graph.run(shot.x[None], [[number]] if graph.metadata.multi_target else [number], inputs, wanted)
+            driven = drive(plan, graph, aimed(number, found, inputs), x=shot.x)
             results[-1].append(explained_in_passes(graph, found, shot, driven, plan=plan, channels=channels))
             if driven.interrupted:
                 return results
@@ -114,40 +136,34 @@ def compared_with(graph: Graph, reference: Any, inputs: Mapping[str, ArrayLike])
     if REFERENCE not in known:
         raise NotGuided(REFERENCE, metadata.score, KINDS[REFERENCE])
     size = known[REFERENCE][1] if isinstance(known[REFERENCE][1], int) else None
-    if not is_picture(reference):
+    is_array = graph.signature.form is not None
+    if not (isinstance(reference, str | os.PathLike) if is_array else is_picture(reference)):
         return vector(reference, size)
     if metadata.scores is None:
         raise InvalidReference("cannot be a picture: the embedding is no output of the model")
-    x, _ = prepare(read(reference), graph.spec)
+    x = shot_of(graph, reference).x
     blank = {REFERENCE: np.ones((1, size or 1), np.float32)}
     found = graph.run(x[None], None, {**inputs, **blank}, [metadata.scores])
     return vector(found[metadata.scores].reshape(1, -1), size)
 
 
-def explained(graph: Graph, found: Found, at: tuple[int, int], shot: Shot, *, channels: bool) -> Explanation:
+def explained(graph: Graph, found: Found, at: tuple[int, int], shot: AnyShot, *, channels: bool) -> Result:
     """The explanation that the graph itself gives. `at`: the picture's place in the batch, and the target's."""
     metadata = graph.metadata
-    heatmap = found["heatmap"][_place(at, metadata)].astype(np.float32)
+    heatmap = found["heatmap"][place_of(at, metadata)].astype(np.float32)
     layer, facts = ", ".join(metadata.layers), _facts(graph, found, at, shot, channels=channels)
     named = facts["label"] or f"class {facts['target_index']}"
     is_there = facts["target_index"] >= 0
     status, reason = judged(
         heatmap, layer=layer, name=named, may_saturate=metadata.score not in LOGITS, is_there=is_there
     )
-    return Explanation(
-        heatmap=_on_photo(heatmap, shot),
-        map=heatmap,
-        status=status,
-        reason=reason,
-        method=metadata.method,
-        layer=layer,
-        **facts,
-    )
+    judgement = {"status": status, "reason": reason, "method": metadata.method, "layer": layer}
+    return shot.explained(heatmap, facts | judgement)
 
 
 def explained_in_passes(
-    graph: Graph, found: Found, shot: Shot, driven: Driven, *, plan: Plan, channels: bool
-) -> Explanation:
+    graph: Graph, found: Found, shot: AnyShot, driven: Driven, *, plan: Plan, channels: bool
+) -> Result:
     """The explanation that a driver gives; `found` is what the graph says of the whole picture."""
     metadata, driver = graph.metadata, plan.driver
     layer = metadata.input if driver.needs in ("score", "gradient") else ", ".join(metadata.layers)
@@ -158,17 +174,15 @@ def explained_in_passes(
     status, reason = judged(driven.heatmap, layer=layer, name=named, may_saturate=may_saturate, is_there=is_there)
     if driven.interrupted and status != NOT_FINITE:
         status, reason = INTERRUPTED, f"stopped after {driven.passes} passes: the map is what was known by then."
-    return Explanation(
-        heatmap=_on_photo(driven.heatmap, shot),
-        map=driven.heatmap,
-        status=status,
-        reason=reason,
-        method=f"{driver.name} of {metadata.method}" if driver.needs == "heatmap" else driver.name,
-        layer=layer,
-        report={"passes": driven.passes, **driven.report},
-        attribution=driven.attribution,
-        **facts,
-    )
+    facts |= {
+        "status": status,
+        "reason": reason,
+        "method": f"{driver.name} of {metadata.method}" if driver.needs == "heatmap" else driver.name,
+        "layer": layer,
+        "report": {"passes": driven.passes, **driven.report},
+        "attribution": driven.attribution,
+    }
+    return shot.explained(driven.heatmap, facts)
 
 
 def rows_of(arrays: Found, part: slice, count: int) -> dict[str, NDArray[Any]]:
@@ -182,37 +196,15 @@ def of_target(inputs: Found, place: int) -> dict[str, NDArray[Any]]:
     return {**inputs, BOX: boxes[:, place : place + 1]} if boxes is not None and boxes.ndim == 3 else dict(inputs)
 
 
-def _facts(graph: Graph, found: Found, at: tuple[int, int], shot: Shot, *, channels: bool) -> dict[str, Any]:
+def _facts(graph: Graph, found: Found, at: tuple[int, int], shot: AnyShot, *, channels: bool) -> dict[str, Any]:
     """What the graph says beside the heatmap."""
-    metadata, place = graph.metadata, _place(at, graph.metadata)
+    metadata, place = graph.metadata, place_of(at, graph.metadata)
     index = int(found["target_index"][place])
     scores = found[metadata.scores][at[0]].reshape(-1) if metadata.scores else np.zeros(0)
-    parts = parts_of(found, at, geometry=shot.geometry, targets=metadata.multi_target) if channels else None
     return {
-        "image": shot.photo,
         "target_index": index,
         "target_score": float(found["target_score"][place]),
         "label": graph.classes.label(index),
         "scores": scores.astype(np.float32),
-        "parts": parts,
-        "box": _box(found, place, shot),
+        **own_fields(graph, found, at, shot, channels=channels),
     }
-
-
-def _box(found: Found, place: tuple[int, ...], shot: Shot) -> tuple[float, float, float, float] | None:
-    """The box of the detection on the photo, within it; None where there is none."""
-    if TARGET_BOX not in found or int(found["target_index"][place]) < 0:
-        return None
-    height, width = shot.geometry.photo
-    edges = shot.geometry.box_to_photo(found[TARGET_BOX][place].astype(np.float32))
-    x0, y0, x1, y1 = np.clip(edges, 0, [width, height, width, height]).tolist()
-    return x0, y0, x1, y1
-
-
-def _place(at: tuple[int, int], metadata: Metadata) -> tuple[int, ...]:
-    """Where the target's row lies in an output."""
-    return at if metadata.multi_target else at[:1]
-
-
-def _on_photo(heatmap: NDArray[np.float32], shot: Shot) -> NDArray[np.float32]:
-    return shot.geometry.to_photo(np.where(np.isfinite(heatmap), heatmap, np.float32(0)))

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxcam.errors import CannotWriteFile, OnnxCamError, WouldOverwriteImage
-from onnxcam.explanation import INTERRUPTED
+from onnxcam.explanation import INTERRUPTED, Explanation
 from onnxcam.files import write_whole
-from onnxcam.jobs import OVERLAY, Job
+from onnxcam.jobs import HEATMAP, OVERLAY, Job
 
 if TYPE_CHECKING:
     from onnxcam.engine import Explainer
-    from onnxcam.explanation import Explanation
+    from onnxcam.picture import Picture
+    from onnxcam.shots import Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def explain_jobs(
     targets: Sequence[Any],
     style: Style,
     *,
-    keep: Callable[[Record, Explanation], None] | None = None,
+    keep: Callable[[Record, Any], None] | None = None,
     asking: Mapping[str, Any] | None = None,
 ) -> Iterator[list[Record] | Failure]:
     """For each picture the records of its heatmaps, one a target, after they are written; or why there are none.
@@ -124,11 +125,11 @@ def explain_jobs(
             yield Failure(str(job.image), error)
 
 
-def _explain(explainer: Explainer, image: Path, targets: Sequence[Any], asking: Mapping[str, Any]) -> list[Explanation]:
+def _explain(explainer: Explainer, image: Path, targets: Sequence[Any], asking: Mapping[str, Any]) -> list[Result]:
     """One explanation a target: in one run where the graph takes several."""
     if explainer.metadata.multi_target:
-        return explainer(image, list(targets) or [-1], **asking)
-    found: list[Explanation] = []
+        return [*explainer(image, list(targets) or [-1], **asking)]
+    found: list[Result] = []
     for target in targets or [None]:
         found.append(explainer(image, target, **asking))
         if found[-1].status == INTERRUPTED:
@@ -136,13 +137,13 @@ def _explain(explainer: Explainer, image: Path, targets: Sequence[Any], asking: 
     return found
 
 
-def _stems(job: Job, found: Sequence[Explanation]) -> list[Path]:
+def _stems(job: Job, found: Sequence[Result]) -> list[Path]:
     """Where the results go: with the class's number where there are several, and a count where another box has it."""
     if len(found) == 1:
         return [job.stem]
     stems, boxes = [], dict[int, list[object]]()
     for explanation in found:
-        index, box = explanation.target_index, explanation.box
+        index, box = explanation.target_index, getattr(explanation, "box", None)
         known = boxes.setdefault(index, [])
         if box not in known:
             known.append(box)
@@ -154,7 +155,7 @@ def _stems(job: Job, found: Sequence[Explanation]) -> list[Path]:
 def write_record(
     image: Path,
     stem: Path,
-    explanation: Explanation,
+    explanation: Result,
     style: Style,
     *,
     ms: float = 0.0,
@@ -162,18 +163,21 @@ def write_record(
 ) -> Record:
     """What was written: STEM.cam.png, and STEM.npy or STEM.channels.cam.png if asked for; folders are made.
 
+    The heatmap of a signal or volume is STEM.cam.npy.
+
     Raises:
         WouldOverwriteImage: if a result would take the place of the picture, or of one of `inputs` (resolved paths).
         CannotWriteFile: if a folder or file cannot be written.
     """
-    output, heatmap = stem.with_name(f"{stem.name}{OVERLAY}"), stem.with_name(f"{stem.name}.npy")
+    output = stem.with_name(f"{stem.name}{OVERLAY}")
+    heatmap = stem.with_name(f"{stem.name}{'.npy' if isinstance(explanation, Explanation) else HEATMAP}")
     if output.resolve() in inputs | {image.resolve()}:
         raise WouldOverwriteImage(str(output))
     make_folder(output.parent)
-    explanation.overlay(**style.drawing()).save(output)
+    drawn(explanation, style).save(output)
     if style.save_heatmap:
         _save_array(heatmap, explanation.heatmap)
-    if style.channels:
+    if style.channels and isinstance(explanation, Explanation):
         _save_gallery(stem, explanation, style)
     return Record(
         image=str(image),
@@ -188,6 +192,13 @@ def write_record(
         ms=ms,
         reason=explanation.reason,
     )
+
+
+def drawn(explanation: Result, style: Style) -> Picture:
+    """The picture to write: the photo with its heatmap, a signal's plot, or a mosaic of a volume's slices."""
+    if isinstance(explanation, Explanation):
+        return explanation.overlay(**style.drawing())
+    return explanation.sheet(style.alpha, style.colormap, legend=style.legend)
 
 
 def make_folder(folder: Path) -> None:

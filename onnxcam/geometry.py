@@ -79,10 +79,32 @@ class Geometry:
         return result
 
 
-def stretched(heatmap: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
-    """The map at another size (h, w), bilinear, half-pixel, edges repeated."""
+def stretched(heatmap: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
+    """The map at another size (h, w), bilinear, half-pixel, edges repeated; of a signal (l,), of a volume (d, h, w)."""
+    if heatmap.ndim != 2:
+        return along_each_axis(heatmap, size)
     resized = cv2.resize(np.asarray(heatmap, np.float32), (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(resized, np.float32)
+
+
+def along_each_axis(heatmap: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
+    """The same for a map with any number of axes, one after the other."""
+    found = np.asarray(heatmap, np.float32)
+    for axis, wanted in enumerate(size):
+        length = found.shape[axis]
+        places = np.clip((np.arange(wanted) + 0.5) * (length / wanted) - 0.5, 0, length - 1)
+        found = between(found, places, axis)
+    return found
+
+
+def between(heatmap: NDArray[np.float32], places: NDArray[np.float64], axis: int) -> NDArray[np.float32]:
+    """The map at places along an axis, from 0 to its last, linear between two."""
+    lower = np.clip(np.floor(places).astype(int), 0, max(heatmap.shape[axis] - 2, 0))
+    upper = np.minimum(lower + 1, heatmap.shape[axis] - 1)
+    shape = [1] * heatmap.ndim
+    shape[axis] = len(places)
+    share = (places - lower).astype(np.float32).reshape(shape)
+    return np.asarray(np.take(heatmap, lower, axis) * (1 - share) + np.take(heatmap, upper, axis) * share, np.float32)
 
 
 def place(

@@ -9,6 +9,8 @@ import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from onnxcam.errors import NoSpatialLayer, UnknownLayer, VanishedLayer
 from onnxcam.graph import Dim, Node, Tape, Value
 from onnxcam.layouts import Followed, Form, Reach, choose, find_picture, form_of, picture_layout, space_axes
@@ -82,10 +84,17 @@ def _forms(reach: Reach) -> dict[Value, Form]:
         for node in reach.nodes
         if node in node.tape.loaded
         for value in node.outputs
-        if value in axes and value in reach.below
+        if value in axes and value in reach.below and not _is_bottomless(node)
     }
     rank = len(space_axes(picture_layout(reach.followed.picture) or "NCHW"))
     return {value: form for value, form in found.items() if form is not None and len(form.grid) == rank}
+
+
+def _is_bottomless(node: Node) -> bool:
+    """Whether it puts an edge of −∞ around a map, for a maximum to pass over: no activation, and no map to be made."""
+    filling = node.optional(2) if node.op_type == "Pad" else None
+    number = None if filling is None else filling.constant
+    return number is not None and number.dtype.kind == "f" and bool((number <= np.finfo(number.dtype).min).all())
 
 
 def resolve(tape: Tape, layers: Sequence[Layer], wanted: str | None) -> Layer:

@@ -13,7 +13,7 @@ from onnxcam.errors import InvalidMetadata, MetadataTooNew
 
 KEY = "onnxcam"
 SCHEMA = 1
-SPECIAL = ("groups", "ranks", "like", "options", "driver", "fillings")
+SPECIAL = ("groups", "ranks", "like", "options", "driver", "fillings", "layout")
 REQUIRED = ("method", "layers", "score", "input")
 
 
@@ -25,6 +25,7 @@ class Metadata:
         layers: names of the layers explained.
         score: what is explained, "logit" or "probability" for instance.
         input: name of the picture's input.
+        layout: its axes where it holds no pictures: "NCW" or "NWC" of signals, "NCDHW" or "NDHWC" of volumes.
         scores: name of the model's own output with the class scores, (N, C) or (N, C, 1, 1).
         classes: C, where the score has classes.
         sides: a one-output sigmoid net: index 0 is "yes", index 1 "not:0".
@@ -51,6 +52,7 @@ class Metadata:
     layers: tuple[str, ...]
     score: str
     input: str
+    layout: str | None = None
     scores: str | None = None
     classes: int | None = None
     sides: bool = False

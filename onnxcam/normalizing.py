@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxcam.errors import UnknownChoice
-from onnxcam.geometry import stretched
+from onnxcam.geometry import between, stretched
 
 Floats: TypeAlias = NDArray[np.float32]
-Size: TypeAlias = tuple[int, int]
+Size: TypeAlias = tuple[int, ...]
 Convention: TypeAlias = Callable[[Sequence[Floats], Size], Floats]
 PERCENT = 99
 SMALLEST = 1e-30  # for a convention that adds nothing to its divisor
@@ -21,6 +21,8 @@ SMALLEST = 1e-30  # for a convention that adds nothing to its divisor
 
 def normalize(maps: Sequence[Floats], size: Size, convention: str) -> Floats:
     """The heatmap (H, W) of the raw maps (h, w) of one or more layers; NaN stays NaN.
+
+    Likewise (L,) of those of a signal, and (D, H, W) of a volume.
 
     Raises:
         UnknownChoice: for a convention that does not exist.
@@ -94,12 +96,8 @@ CONVENTIONS: dict[str, Convention] = {
 def _from_corner_to_corner(raw: Floats, size: Size) -> Floats:
     """(h, w) → (H, W), bilinear: each end of an axis stays at the end."""
     for axis, wanted in enumerate(size):
-        places = np.linspace(0, raw.shape[axis] - 1, wanted)
-        lower = np.clip(np.floor(places).astype(int), 0, max(raw.shape[axis] - 2, 0))
-        share = np.expand_dims((places - lower).astype(np.float32), 1 - axis)
-        upper = np.minimum(lower + 1, raw.shape[axis] - 1)
-        raw = np.take(raw, lower, axis) * (1 - share) + np.take(raw, upper, axis) * share
-    return np.asarray(raw, np.float32)
+        raw = between(raw, np.linspace(0, raw.shape[axis] - 1, wanted), axis)
+    return raw
 
 
 def _relu(raw: Floats) -> Floats:

@@ -74,6 +74,9 @@ def tell_what_was_assumed(explainer: Explainer, preprocess: str | None) -> None:
     spec = explainer.preprocessing
     for name, kind in explainer.metadata.fillings.items():
         console.note(f"the model also takes {name!r}; it is {KINDS[kind]} where nothing else is given")
+    if explainer.form is not None:
+        console.note(f"the model takes {explainer.form.wanted}, which must be prepared as in training")
+        return
     if explainer.metadata.preprocessing is None and preprocess is None:
         name = default_preset(spec.dtype, 1 if spec.channels == "GRAY" else 3, spec.layout)
         console.note(f'no preprocessing is known for this model; taking "{name}" (--preprocess says otherwise)')

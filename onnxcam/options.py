@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from onnxcam.errors import InputMismatch, InvalidGroup, NotAPair, UnknownChoice, UnknownSize, WouldOverwriteModel
+from onnxcam.errors import (
+    InputMismatch,
+    InvalidGroup,
+    NotAPair,
+    OnlyForPictures,
+    UnknownChoice,
+    UnknownSize,
+    WouldOverwriteModel,
+)
 
 SOURCE = (
     "A model: .onnx, .h5, .keras, .pt2, .pt, .pb, a SavedModel folder, timm:NAME, torchvision:NAME, hf:NAME, or "
@@ -211,6 +219,13 @@ def target_of(text: str) -> int | str:
         return int(text)
     except ValueError:
         return text
+
+
+def refuse_of_arrays(given: Mapping[str, object], wanted: str) -> None:
+    """Refuses what only pictures can have, where the model takes signals or volumes: `wanted` says what."""
+    for what, value in given.items():
+        if value:
+            raise OnlyForPictures(what, wanted)
 
 
 def check_drawing(colormap: str | None, blend: str | None, channel_view: str | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from onnxcam.arrays import form_of
 from onnxcam.errors import InputMismatch, InvalidMetadata, InvalidTarget, RunFailed, TargetOutOfRange, UnknownChoice
 from onnxcam.fillings import KINDS, Dims, filled
 from onnxcam.metadata import Metadata
@@ -32,6 +33,7 @@ class Signature:
     Attributes:
         batch: how many pictures one run takes; None: any number.
         needed: the outputs that an explanation is made of.
+        form: how signals or volumes are laid out; None where it takes pictures.
     """
 
     def __init__(self, session: Any, metadata: Metadata) -> None:
@@ -49,6 +51,7 @@ class Signature:
         if missing:
             raise InvalidMetadata(f"the graph has no input or output {', '.join(sorted(map(repr, missing)))}")
         self._shape: list[int | str | None] = self._inputs[metadata.input].shape
+        self.form = form_of(metadata.input, self._shape, metadata.layout)
         self._dtype = DTYPES.get(self._inputs[metadata.input].type, "float32")
         fixed = self._shape[0] if isinstance(self._shape[0], int) else None
         self.batch = 1 if metadata.batch else fixed

@@ -88,11 +88,16 @@ LAYERS = {
 
 
 def net(name: str) -> Net:
-    """The net with weights that do not die out, and its ONNX model."""
+    """The net with random weights, its norms set so that nothing dies out in it, and its ONNX model."""
     from onnxcam.conversion import Request, convert_source
 
     torch.manual_seed(0)
-    module, x = getattr(torchvision.models, name)(weights=None).eval(), torch.randn(1, 3, SIZE, SIZE)
+    module, x = getattr(torchvision.models, name)(weights=None), torch.randn(1, 3, SIZE, SIZE)
+    for norm in (part for part in module.modules() if isinstance(part, torch.nn.BatchNorm2d)):
+        norm.momentum = None  # as they are in the picture that follows
+    with torch.no_grad():
+        module.train()(torch.randn(8, 3, SIZE, SIZE))
+    module.eval()
     return Net(name, module, convert_source(Request(source=module, example=x)).model, x, LAYERS[name])
 
 
@@ -132,9 +137,7 @@ def recipro(net: Net) -> Duel:
     import openvino_xai
     from openvino_xai.common.parameters import Method, Task
 
-    path = Path("/tmp") / f"{net.name}.bench.onnx"
-    path.write_bytes(net.model.SerializeToString())
-    model = openvino.Core().read_model(path)
+    model = openvino.Core().read_model(io.BytesIO(net.model.SerializeToString()))
     found = openvino_xai.insert_xai(model, task=Task.CLASSIFICATION, explain_method=Method.RECIPROCAM)
     settings = {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.Core().compile_model(found, "CPU", settings)

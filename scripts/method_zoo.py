@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -129,8 +130,8 @@ def sums(kinds: Mapping[str, Mapping[str, Results]]) -> str:
     facts = [net[FACTS] for net in nets if FACTS in net]
     gradients = [fact["gradient_of_torch"] for fact in facts if isinstance(fact.get("gradient_of_torch"), float)]
     heads = [fact["sum_of_linear"] for fact in facts if isinstance(fact.get("sum_of_linear"), float)]
-    together = max(row["batch"] for row in rows if "batch" in row)
-    several = [row["targets"] for row in rows if "targets" in row]
+    together = max(row["batch"] for row in rows if math.isfinite(row.get("batch", math.nan)))
+    several = [row["targets"] for row in rows if math.isfinite(row.get("targets", math.nan))]
     return (
         f"{len(nets)} nets of {len(kinds)} kinds, {len(methods())} methods, {len(rows)} tries: "
         f"{sum('state' in row for row in rows)} maps, {sum(refused.values())} refusals, {bugs} of anything else. Two "
@@ -179,7 +180,11 @@ def remarks(kinds: Mapping[str, Mapping[str, Results]]) -> str:
     for found in kinds.values():
         for net, rows in found.items():
             lines += [f"- `{net}`: {name}: {row['bug']}" for name, row in rows.items() if "bug" in row]
-            odd = {name: row["state"] for name, row in rows.items() if row.get("state", "ok") not in ("ok", "zero")}
+            odd = {
+                name: row["state"]
+                for name, row in rows.items()
+                if "bug" not in row and row.get("state", "ok") not in ("ok", "zero")
+            }
             lines += [f"- `{net}`: {name}: {state}" for name, state in odd.items()]
     return "\n".join(lines) or "None."
 

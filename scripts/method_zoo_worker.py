@@ -32,7 +32,7 @@ Array = NDArray[Any]
 MEMORY_BYTES = 12 << 30
 BEST, SECOND = -1, -2
 FLAT = 1e-5  # of the largest value: a map that varies less shows rounding
-SAME = 2e-3  # between two runs of one thing, relative L2
+SAME = 1e-2  # between two runs of one thing, relative L2: a single ReLU that rounding flips moves a gradient so far
 SMALLEST = 1e-4  # of a map of activations, which are near 1: their mean behind a normalisation is rounding
 # Those of which several targets at once are compared with one after the other: each runs something else again.
 SEVERAL = frozenset(
@@ -134,7 +134,7 @@ def state(found: dict[str, Array]) -> dict[str, Any]:
         return {"state": "not finite", "bug": f"{np.count_nonzero(~np.isfinite(heatmap))} values are not finite"}
     if not raw.any():
         return {"state": "raw map is zero"}
-    if any(np.ptp(row) <= FLAT * np.abs(row).max() for row in raw):
+    if any(row.any() and np.ptp(row) <= FLAT * np.abs(row).max() for row in raw):
         return {"state": "flat"}
     return {"state": "ok" if all(row.any() for row in heatmap) else "zero"}
 
@@ -153,6 +153,8 @@ def oddities(net: Net, run: Runs, both: dict[str, Array], method: str) -> dict[s
         found["targets"] = max(distance(raw[:, 0], both["raw_map"]), distance(raw[:, 1], second["raw_map"]))
         found["differs"] = distance(both["raw_map"], second["raw_map"])
     worst = max(found[key] for key in ("batch", "targets") if key in found)
+    if not np.isfinite(worst):
+        return found  # `state` says so already
     return found if worst <= max(SAME, 3 * net.noise) else {**found, "bug": "batch or targets"}
 
 

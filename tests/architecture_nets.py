@@ -90,6 +90,43 @@ def windows() -> onnx.ModelProto:
     return model(text, {**PATCH_WEIGHTS, **own, **attention_weights(0)})
 
 
+def interrupted() -> onnx.ModelProto:
+    """Attention between all places, then within rows of them, then between all again."""
+    text = f"""g (float[N,3,16,16] x) => (float[N,5] y) {{ {SIZES} {PATCHES}
+    t0 = Identity(t)  {attention(0)}
+    by_row = Constant<value_ints=[-1, 4, 8]>()  rows = Reshape(t1, by_row)
+    {attention(2).replace("(t2,", "(rows,")}
+    as_tokens = Constant<value_ints=[-1, 16, 8]>()  t4 = Reshape(t3, as_tokens)  {attention(4)}
+    c = ReduceMean<keepdims=0>(t5, i1)  y = Gemm(c, head, bias)
+    }}"""
+    blocks = {**attention_weights(0), **attention_weights(2), **attention_weights(4)}
+    return model(text, {**PATCH_WEIGHTS, "head": (8, 5), "bias": (5,), **blocks})
+
+
+def late_token() -> onnx.ModelProto:
+    """A class token that comes in behind the first of two blocks, as in ConViT."""
+    text = f"""g (float[N,3,16,16] x) => (float[N,5] y) {{ {SIZES} {PATCHES}
+    t0 = Identity(t)  {attention(0)}
+    n = Shape<start=0, end=1>(x)  ones = Constant<value_ints=[1, 8]>()  size = Concat<axis=0>(n, ones)
+    many = Expand(token, size)  t2 = Concat<axis=1>(many, t1)  {attention(2)}
+    c = Gather<axis=1>(t3, first)  y = Gemm(c, head, bias)
+    }}"""
+    own = {"token": (1, 1, 8), "head": (8, 5), "bias": (5,)}
+    return model(text, {**PATCH_WEIGHTS, **own, **attention_weights(0), **attention_weights(2)})
+
+
+def planes() -> onnx.ModelProto:
+    """Attention between all places whose result is laid back on rows and columns, before it is added."""
+    text = f"""g (float[N,3,16,16] x) => (float[N,5] y) {{ {SIZES} {PATCHES}
+    t0 = Identity(t)  {attention(0)}
+    turned = Transpose<perm=[0,2,1]>(w0)  as_plane = Constant<value_ints=[0, 8, 4, 4]>()
+    plane = Reshape(turned, as_plane)  s = Add(patches, plane)  u = Conv(s, wide)  z = Relu(u)  d = Conv(z, narrow)
+    b = Add(s, d)  m = GlobalAveragePool(b)  f = Flatten(m)  y = Gemm(f, head, bias)
+    }}"""
+    own = {"wide": (16, 8, 1, 1), "narrow": (8, 16, 1, 1), "head": (8, 5), "bias": (5,)}
+    return model(text, {**PATCH_WEIGHTS, **own, **attention_weights(0)})
+
+
 def mixer() -> onnx.ModelProto:
     """A block that mixes places, then channels; the mean over places; a dense layer."""
     text = f"""g (float[N,3,16,16] x) => (float[N,5] y) {{ {SIZES} {PATCHES}

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from architecture_nets import NETS, two_inputs, windows
+from architecture_nets import NETS, interrupted, late_token, planes, two_inputs, windows
 from numpy.typing import NDArray
+from small_nets import CNN
+from small_nets import net as small_net
 
 import onnxcam
 from onnxcam import errors
@@ -126,6 +128,37 @@ def test_masks_of_windows_are_repeated_picture_by_picture():
     found = together.run(x, [[0, 4]] * 3)["gradient"].reshape(3, 2, 8, 4, 4)
     for at, target in enumerate((0, 4)):
         np.testing.assert_allclose(found[:, at], single.run(x, [target] * 3)["gradient"], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", ["legrad", "rollout", "gradient-rollout"])
+def test_attention_is_not_followed_over_a_gap(method: str):
+    """The maps before and behind windows are of one size, but no product of them says what was looked at."""
+    with pytest.raises(errors.NoAttention, match="attention 'a2' joins only some"):
+        onnxcam.convert(interrupted(), method=method)
+
+
+@pytest.mark.parametrize("method", ["legrad", "rollout", "gradient-rollout"])
+def test_attention_is_not_followed_over_a_class_token_that_comes_late(method: str):
+    with pytest.raises(errors.NoAttention, match="class tokens only in some blocks"):
+        onnxcam.convert(late_token(), method=method)
+
+
+@pytest.mark.parametrize("lowest", ["-inf", "-3.4028235e38"])
+def test_an_edge_below_everything_is_no_layer(lowest: str):
+    """It is there for a maximum to pass over; a map of it would not be finite."""
+    ends = f"lowest = Constant<value_float={lowest}>()  sides = Constant<value_ints=[0,0,1,1,0,0,1,1]>()"
+    start = CNN.replace("(r1)", "(edged)").replace("p1 =", f"{ends}  edged = Pad(r1, sides, lowest)  p1 =")
+    names = [layer.name for layer in onnxcam.layers(small_net(start + "y = Gemm(flat, w3, b3)"))]
+    assert "r1" in names
+    assert "edged" not in names
+
+
+@pytest.mark.parametrize("like", [None, "torchcam"])
+def test_legrad_takes_blocks_that_keep_rows_and_columns(like: str | None):
+    graph = onnxcam.convert(planes(), method="legrad", like=like, outputs=["raw_map"])
+    found = explainer_of(graph).run(pictures("cnn"), [1, 1])["raw_map"]
+    assert found.shape == (2, 4, 4)
+    assert all(np.ptp(raw) > 1e-6 for raw in found)
 
 
 def test_pictures_together_are_as_one_by_one():

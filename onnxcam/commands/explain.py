@@ -44,6 +44,7 @@ from onnxcam.options import (
     check_drawing,
     conversion,
     pointing,
+    refuse_of_arrays,
     target_of,
     wishes,
 )
@@ -51,7 +52,7 @@ from onnxcam.options import (
 
 def explain(
     model: Annotated[str, typer.Argument(help="An explain graph, or a model, which is converted on the fly.")],
-    images: Annotated[list[str], typer.Argument(help="Pictures, folders or globs.")],
+    images: Annotated[list[str], typer.Argument(help="Pictures, folders or globs; of signals and volumes .npy files.")],
     output: Folder = Path(),
     target: Targets = None,
     top_k: Annotated[int, typer.Option("--top-k", min=0, help="The K best classes of each picture.")] = 0,
@@ -61,7 +62,7 @@ def explain(
     contour: Annotated[bool, typer.Option("--contour", help="Outline the hot region.")] = False,
     box: Annotated[bool, typer.Option("--box", help="A box around the hot region.")] = False,
     legend: Legend = False,
-    save_heatmap: Annotated[bool, typer.Option("--save-heatmap", help="Also write STEM.npy: float32, H×W.")] = False,
+    save_heatmap: Annotated[bool, typer.Option("--save-heatmap", help="Also write STEM.npy, float32, H×W.")] = False,
     channels: Channels = 0,
     channel_view: ChannelView = None,
     report: Report = None,
@@ -95,7 +96,7 @@ def explain(
     """
     from onnxcam.folders import Style, explain_jobs, make_folder
     from onnxcam.footage import explain_films, is_film
-    from onnxcam.jobs import find_jobs
+    from onnxcam.jobs import ARRAYS, SUFFIXES, find_jobs
     from onnxcam.metadata import is_explain_graph
     from onnxcam.opening import open_explainer, parts_for
     from onnxcam.reports.keeping import check_report, reported
@@ -106,7 +107,8 @@ def explain(
     check_report(report)
     films = [Path(name) for name in images if is_film(name)]
     pictures = [name for name in images if not is_film(name)]
-    jobs = find_jobs(pictures, output) if pictures or not films else []
+    if pictures or not films:
+        find_jobs(pictures, output, suffixes=SUFFIXES | ARRAYS)  # what is not there is said before any work is done
     targets = [target_of(text) for text in target or []] + [-rank for rank in range(1, top_k + 1)]
     build = asked(layer=layer, method=method, score=score, normalize=normalize) | conversion(
         weights=weights,
@@ -127,6 +129,10 @@ def explain(
     if channels and not is_explain_graph(model):
         build["outputs"] = parts_for(method)
     explainer = open_explainer(model, build, run, several=len(targets) > 1, targets=targets)
+    if explainer.form is not None:
+        only_pictures = {"--contour": contour, "--box": box, "--blend": blend, "--channels": channels}
+        refuse_of_arrays(only_pictures | {"--report": report, "a film": films}, explainer.form.wanted)
+    jobs = find_jobs(pictures, output, suffixes=ARRAYS if explainer.form else SUFFIXES) if pictures else []
     for entry in targets:
         explainer.classes.number(entry)  # a class that does not exist is one error, not one a picture
     make_folder(output)

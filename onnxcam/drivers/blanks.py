@@ -20,7 +20,7 @@ class Sample:
     """What a blank is made from.
 
     Attributes:
-        picture: float32 (H, W, C), in the model's units.
+        picture: float32 (H, W, C), in the model's units; of a signal (L, C), of a volume (D, H, W, C).
         black, white: (C,), these colours in the same units.
         rng: for what is drawn.
     """
@@ -43,28 +43,34 @@ def blurred(sample: Sample) -> NDArray[np.float32]:
 
 
 def noise(sample: Sample) -> NDArray[np.float32]:
-    """Uniform between black and white."""
-    drawn = sample.rng.random(sample.picture.shape, np.float32)
-    return sample.black + drawn * (sample.white - sample.black)
+    """Uniform between black and white; of a signal or volume between each channel's own lowest and highest value."""
+    drawn, low, high = sample.rng.random(sample.picture.shape, np.float32), sample.black, sample.white
+    if sample.picture.ndim != 3:
+        space = tuple(range(sample.picture.ndim - 1))
+        low, high = sample.picture.min(space), sample.picture.max(space)
+    return low + drawn * (high - low)
 
 
 BLANKS: dict[str, Callable[[Sample], NDArray[np.float32]]] = {
     "zero": lambda sample: sample.plain(np.zeros_like(sample.black)),  # in the model's units
-    "mean": lambda sample: sample.plain(sample.picture.mean((0, 1))),
+    "mean": lambda sample: sample.plain(sample.picture.mean(tuple(range(sample.picture.ndim - 1)))),
     "black": lambda sample: sample.plain(sample.black),
     "white": lambda sample: sample.plain(sample.white),
     "grey": lambda sample: sample.plain((sample.black + sample.white) / 2),
     "blur": blurred,
     "noise": noise,
 }
+# Signals and volumes have no colours: black, white and grey are 0.
+ANY_AXES = tuple(kind for kind in BLANKS if kind != "blur")
 
 
 def blank(kind: str, sample: Sample) -> NDArray[np.float32]:
     """A picture of that kind, (H, W, C).
 
     Raises:
-        UnknownChoice: if there is none.
+        UnknownChoice: if there is none, or none of a signal or volume.
     """
-    if kind not in BLANKS:
-        raise UnknownChoice("blank", kind, BLANKS)
+    known = BLANKS if sample.picture.ndim == 3 else ANY_AXES
+    if kind not in known:
+        raise UnknownChoice("blank", kind, known)
     return BLANKS[kind](sample)

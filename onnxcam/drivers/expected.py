@@ -28,7 +28,7 @@ class Step:
     place: np.float32
 
 
-@driver("expected-gradients", source="Erion et al. 2021, arXiv:1906.10670", needs="gradient")
+@driver("expected-gradients", source="Erion et al. 2021, arXiv:1906.10670", needs="gradient", any_axes=True)
 def expected_gradients(
     probe: Probe,
     *,
@@ -48,7 +48,9 @@ def expected_gradients(
     return _drawn(probe, samples=samples, baselines=baselines, noise=0.0, std=None, channels=channels, seed=seed)
 
 
-@driver("gradient-shap", source="Lundberg and Lee 2017, arXiv:1705.07874, as in Captum", needs="gradient")
+@driver(
+    "gradient-shap", source="Lundberg and Lee 2017, arXiv:1705.07874, as in Captum", needs="gradient", any_axes=True
+)
 def gradient_shap(
     probe: Probe,
     *,

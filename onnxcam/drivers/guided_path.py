@@ -19,7 +19,7 @@ Floats64 = NDArray[np.float64]
 NEAR = 1e-9
 
 
-@driver("guided-ig", source="Kapishnikov et al. 2021, arXiv:2106.09788", needs="gradient")
+@driver("guided-ig", source="Kapishnikov et al. 2021, arXiv:2106.09788", needs="gradient", any_axes=True)
 def guided_ig(
     probe: Probe,
     *,

@@ -17,7 +17,7 @@ from onnxcam.drivers.table import driver
 PAPER = "Sundararajan et al. 2017, arXiv:1703.01365"
 
 
-@driver("integrated-gradients", source=PAPER, needs="gradient")
+@driver("integrated-gradients", source=PAPER, needs="gradient", any_axes=True)
 def integrated_gradients(
     probe: Probe,
     *,
@@ -42,7 +42,7 @@ def integrated_gradients(
     return by_pixel(probe, integrated(probe, starts, steps=steps, rule=rule), channels)
 
 
-@driver("integrated-gradients", source=PAPER, needs="gradient", like="captum")
+@driver("integrated-gradients", source=PAPER, needs="gradient", like="captum", any_axes=True)
 def integrated_gradients_of_captum(
     probe: Probe,
     *,

@@ -29,7 +29,7 @@ class Probe:
 
     Attributes:
         x: float32, the model's input without its batch axis.
-        layout: "CHW" or "HWC", of `x`.
+        layout: "CHW" or "HWC", of `x`; "CW" or "WC" of a signal, "CDHW" or "DHWC" of a volume.
         black, white: float32 (C,), these colours in the input's units.
         batch_size: inputs in one pass.
         method: the driver that is at work, for messages.
@@ -84,14 +84,19 @@ class Probe:
 
     @property
     def channel_axis(self) -> int:
-        """0 or 2, where the colours lie in x."""
-        return 0 if self.layout == "CHW" else 2
+        """Where the colours lie in x: first or last."""
+        return self.layout.index("C")
 
     @property
     def size(self) -> tuple[int, int]:
         """(H, W), in pixels."""
-        height, width = (length for axis, length in enumerate(self.x.shape) if axis != self.channel_axis)
+        height, width = self.sides
         return height, width
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """(H, W); (L,) of a signal, (D, H, W) of a volume."""
+        return tuple(length for axis, length in enumerate(self.x.shape) if axis != self.channel_axis)
 
     @cached_property
     def score(self) -> float:
@@ -189,11 +194,11 @@ class Probe:
 
     def picture(self) -> Floats:
         """x as (H, W, C)."""
-        return np.moveaxis(self.x, self.channel_axis, 2)
+        return np.moveaxis(self.x, self.channel_axis, -1)
 
     def laid(self, picture: NDArray[Any]) -> Floats:
         """A picture (H, W, C) in the layout of x."""
-        return np.asarray(np.moveaxis(picture, 2, self.channel_axis), np.float32)
+        return np.asarray(np.moveaxis(picture, -1, self.channel_axis), np.float32)
 
     def blank(self, kind: str, *, seed: int = 0) -> Floats:
         """An input like x that says nothing, one of `BLANKS`.

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +13,7 @@ from onnxcam.drivers.moving import BOX, overlap
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.scorecam import Fill
 from onnxcam.drivers.table import driver
+from onnxcam.geometry import stretched
 
 Found: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -29,7 +29,7 @@ class Draw:
     seed: int
 
 
-@driver("rise", source="Petsiuk et al. 2018, arXiv:1806.07421", needs="score", score="probability")
+@driver("rise", source="Petsiuk et al. 2018, arXiv:1806.07421", needs="score", score="probability", any_axes=True)
 def rise(
     probe: Probe,
     *,
@@ -74,9 +74,10 @@ def drise(
 
 def _averaged(probe: Probe, draw: Draw, wanted: tuple[str, ...], score: Callable[[Found], float]) -> Floats:
     """Σ score·mask / (N·p), over the masks that were reached."""
-    size, share = probe.size, draw.probability
+    size, share = probe.sides, draw.probability
     probe.require(draw.masks >= 1, "masks", draw.masks, "must be 1 or more")
-    probe.require(1 <= draw.cells <= min(size), "cells", draw.cells, f"must be from 1 to {min(size)}")
+    most = min(size) if len(size) == 2 else max(size)
+    probe.require(1 <= draw.cells <= most, "cells", draw.cells, f"must be from 1 to {most}")
     probe.require(0 < share < 1, "probability", share, "must lie between 0 and 1")
     blank, total, count = probe.blank(draw.fill, seed=draw.seed), np.zeros(size), 0
     drawn = random_masks(probe.rng(draw.seed), size, count=draw.masks, cells=draw.cells, probability=share)
@@ -89,13 +90,17 @@ def _averaged(probe: Probe, draw: Draw, wanted: tuple[str, ...], score: Callable
 
 
 def random_masks(
-    rng: np.random.Generator, size: tuple[int, int], *, count: int, cells: int, probability: float
+    rng: np.random.Generator, size: tuple[int, ...], *, count: int, cells: int, probability: float
 ) -> Iterator[Floats]:
-    """Masks (H, W) in [0, 1], each pixel `probability` on average; one more cell than fits is drawn, then shifted."""
-    tall, wide = (-(-length // cells) for length in size)
-    whole = (cells + 1) * wide, (cells + 1) * tall
+    """Masks (H, W) in [0, 1], each pixel `probability` on average; one more cell than fits is drawn, then shifted.
+
+    Likewise for any number of axes; along one that is shorter, as a video's few frames, there are fewer cells.
+    """
+    counts = [min(cells, length) for length in size]
+    steps = [-(-length // number) for length, number in zip(size, counts, strict=True)]
+    whole = tuple((number + 1) * step for number, step in zip(counts, steps, strict=True))
     for _ in range(count):
-        grid = (rng.random((cells, cells)) < probability).astype(np.float32)
-        grown = cv2.resize(grid, whole, interpolation=cv2.INTER_LINEAR)
-        top, left = rng.integers(tall), rng.integers(wide)
-        yield np.asarray(grown[top : top + size[0], left : left + size[1]], np.float32)
+        grid = (rng.random(counts) < probability).astype(np.float32)
+        starts = [int(rng.integers(step)) for step in steps]
+        window = tuple(slice(start, start + length) for start, length in zip(starts, size, strict=True))
+        yield np.asarray(stretched(grid, whole)[window], np.float32)

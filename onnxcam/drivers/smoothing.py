@@ -42,7 +42,7 @@ class Moments:
         return self.variance + self.mean**2
 
 
-@driver("smoothgrad", source="Smilkov et al. 2017, arXiv:1706.03825", needs="gradient")
+@driver("smoothgrad", source="Smilkov et al. 2017, arXiv:1706.03825", needs="gradient", any_axes=True)
 def smoothgrad(
     probe: Probe,
     *,
@@ -68,7 +68,7 @@ def smoothgrad(
     return by_pixel(probe, found.mean, channels)
 
 
-@driver("squaregrad", source="Hooker et al. 2019, arXiv:1806.10758", needs="gradient")
+@driver("squaregrad", source="Hooker et al. 2019, arXiv:1806.10758", needs="gradient", any_axes=True)
 def squaregrad(
     probe: Probe,
     *,
@@ -84,7 +84,7 @@ def squaregrad(
     return by_pixel(probe, found.mean_square, channels)
 
 
-@driver("vargrad", source="Adebayo et al. 2018, arXiv:1810.03307", needs="gradient")
+@driver("vargrad", source="Adebayo et al. 2018, arXiv:1810.03307", needs="gradient", any_axes=True)
 def vargrad(
     probe: Probe,
     *,

@@ -31,6 +31,7 @@ class Driver:
         options: what can be set.
         like: the library whose numbers it gives; "" for the paper's.
         is_finished: its map is a heatmap already and is not normalised again.
+        any_axes: it works on signals and volumes too, whose maps are (L,) and (D, H, W).
     """
 
     name: str
@@ -42,6 +43,7 @@ class Driver:
     options: Mapping[str, Parameter]
     like: str = ""
     is_finished: bool = False
+    any_axes: bool = False
 
     def __call__(self, probe: Probe, options: Mapping[str, Any] | None = None) -> Floats:
         """The raw map, float32 (h, w).
@@ -70,6 +72,7 @@ def driver(
     score: Score = "logit",
     like: str = "",
     is_finished: bool = False,
+    any_axes: bool = False,
 ) -> Callable[[Run], Run]:
     """A decorator: the function probe → raw map is the driver of that name; keyword-only parameters are its options.
 
@@ -78,7 +81,7 @@ def driver(
 
     def register(run: Run) -> Run:
         summary = (run.__doc__ or "").strip().partition("\n")[0]
-        row = Driver(name, source, summary, needs, run, score, parameters_of(run), like, is_finished)
+        row = Driver(name, source, summary, needs, run, score, parameters_of(run), like, is_finished, any_axes)
         if (name, like) in VARIANTS or (not like and name in DRIVERS):
             raise ValueError(f"there is a driver {name!r} {like} already")
         if like:

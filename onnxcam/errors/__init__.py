@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from onnxcam.errors.arrays import (
+    ArrayError,
+    ArrayMismatch,
+    ArrayNotFound,
+    ArrayNotReadable,
+    InvalidArray,
+    InvalidSlice,
+    NotAnArray,
+    OnlyForPictures,
+)
 from onnxcam.errors.asking import (
     InvalidExpression,
     InvalidGroup,
@@ -137,6 +147,10 @@ from onnxcam.errors.running import (
 
 __all__ = [
     "AlreadyExplainGraph",
+    "ArrayError",
+    "ArrayMismatch",
+    "ArrayNotFound",
+    "ArrayNotReadable",
     "BuildOptionsUnused",
     "CannotConvert",
     "CannotWriteFile",
@@ -159,6 +173,7 @@ __all__ = [
     "ImageSizeMismatch",
     "InputMismatch",
     "IntegerTensor",
+    "InvalidArray",
     "InvalidBox",
     "InvalidBoxes",
     "InvalidDetectorSetting",
@@ -172,6 +187,7 @@ __all__ = [
     "InvalidProviderOptions",
     "InvalidReference",
     "InvalidRegion",
+    "InvalidSlice",
     "InvalidSource",
     "InvalidTarget",
     "LabelAmbiguous",
@@ -203,6 +219,7 @@ __all__ = [
     "NoSuchScore",
     "NotAPair",
     "NotAVideo",
+    "NotAnArray",
     "NotAnExplainGraph",
     "NotAnImage",
     "NotGuided",
@@ -211,6 +228,7 @@ __all__ = [
     "NothingToCompare",
     "NothingToRandomise",
     "OneLayerOnly",
+    "OnlyForPictures",
     "OnlyPictures",
     "OnnxCamError",
     "OptionsFixed",

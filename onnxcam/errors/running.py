@@ -130,8 +130,13 @@ class InvalidTarget(OnnxCamError):
 class InputMismatch(OnnxCamError):
     """An array that does not fit the model's input, or an input that is missing."""
 
-    def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"input {name!r} {reason}. onnxcam gives the model arrays in its own layout and batch order.")
+    def __init__(
+        self,
+        name: str,
+        reason: str,
+        remedy: str = "onnxcam gives the model arrays in its own layout and batch order.",
+    ) -> None:
+        super().__init__(f"input {name!r} {reason}. {remedy}")
 
 
 class RunFailed(OnnxCamError):

@@ -18,7 +18,7 @@ from onnxcam.scores import Scores
 NONE = "nothing in the model weighs the places of the picture against one another"
 PARTIAL = "attention {} joins only some of its places, as in windows, or goes to fewer than it comes from"
 UNJOINED = "its blocks are not joined by a sum of tokens"
-UNEQUAL = "its attention maps have grids of different sizes"
+UNEQUAL = "its attention maps have grids of different sizes, or class tokens only in some blocks"
 
 
 def attention_maps(tape: Tape, scores: Scores, wanted: Sequence[str] | None) -> tuple[Layer, ...]:
@@ -42,19 +42,21 @@ def all_maps(reach: Reach) -> list[Layer]:
     Raises:
         NoAttention: if there are none, or some that cannot be followed.
     """
-    axes, found = reach.followed.axes, list[Layer]()
+    axes, found, gap = reach.followed.axes, list[Layer](), ""
     softmaxes = [node for node in reach.nodes if node.op_type == "Softmax" and node.output in reach.below]
     for node in softmaxes:
         value = node.output
         known = form_of_attention(value, axes[value]) if value in axes else None
-        if known is not None:
+        if known is not None and not gap:
             name = next(reversed(module_paths(node)), value.name)
             found.append(_layer(value, name, known.form, known.heads))
-        elif not found and len(value.shape or ()) > 2:
-            raise NoAttention(PARTIAL.format(repr(node.title)))
+        elif known is not None or (not found and len(value.shape or ()) > 2):
+            raise NoAttention(PARTIAL.format(gap or repr(node.title)))
+        elif value in reach.followed.reached:
+            gap = repr(node.title)  # well behind the last map of all places, as in a decoder; not between two
     if not found:
         raise NoAttention(NONE)
-    if len({layer.grid for layer in found}) > 1:
+    if len({(layer.grid, layer.prefix) for layer in found}) > 1:
         raise NoAttention(UNEQUAL)
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import TypeAlias
 
@@ -16,8 +16,8 @@ from onnxcam.places import heads_apart
 from onnxcam.question import Question
 
 SOURCE = "Bousselham et al. 2024, arXiv:2404.03214"
-# From the tokens that a block gives and the axis that they lie on to what the head gets of them.
-Pool: TypeAlias = Callable[[Value, int], Value]
+# From the tokens that a block gives and the axes that they lie on to what the head gets of them.
+Pool: TypeAlias = Callable[[Value, Sequence[int]], Value]
 
 
 @method_of_question("legrad", source=SOURCE, find=attention_maps)
@@ -35,10 +35,10 @@ def legrad_torchcam(question: Question) -> list[Value]:
     return [_map(question, _mean_in_each_place)]
 
 
-def _mean_in_each_place(tokens: Value, axis: int) -> Value:
+def _mean_in_each_place(tokens: Value, axes: Sequence[int]) -> Value:
     """Whatever the model takes of the tokens then, it is their mean."""
     op = tokens.tape
-    return op.Expand(op.ReduceMean(tokens, op.ints(axis), keepdims=1), op.Shape(tokens))
+    return op.Expand(op.ReduceMean(tokens, op.ints(*axes), keepdims=1), op.Shape(tokens))
 
 
 def _map(question: Question, pool: Pool) -> Value:
@@ -46,10 +46,11 @@ def _map(question: Question, pool: Pool) -> Value:
     op, first = question.tape, question.layers[0]
     sums = stream(reach_of(question), first)
     form = form_of(sums[-1], question.followed.axes[sums[-1]])
-    axis = form.layout.index("T") if form is not None else 1
+    # Nets whose early stages are convolutions may keep rows and columns between their attentions.
+    axes = [1] if form is None else [at for at, letter in enumerate(form.layout) if letter in "HWT"]
     seen = []
     for block, attention, layer in zip(_outputs(question, sums), question.tensors, question.layers, strict=True):
-        tokens = pool(question.rows_of(block), axis)
+        tokens = pool(question.rows_of(block), axes)
         score = question.score_of(question.values_with({sums[-1]: tokens}))
         (g,) = question.differentiate(score, [attention])
         seen.append(op.ReduceMean(op.Relu(heads_apart(g, layer.heads)), op.ints(1, 2), keepdims=0))
