@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from onnxcam.api import convert, explain, layers
     from onnxcam.appraisal import evaluate
+    from onnxcam.array_explanation import SignalExplanation, VolumeExplanation
     from onnxcam.assembly import ExplainGraph
     from onnxcam.comparison import Comparison, compare
     from onnxcam.engine import Explainer
@@ -33,6 +34,8 @@ __all__ = [
     "Layer",
     "Method",
     "OnnxCamError",
+    "SignalExplanation",
+    "VolumeExplanation",
     "compare",
     "convert",
     "evaluate",
@@ -51,6 +54,8 @@ _HOMES = {
     "Layer": "layer",
     "Method": "methods",
     "OnnxCamError": "errors",
+    "SignalExplanation": "array_explanation",
+    "VolumeExplanation": "array_explanation",
     "compare": "comparison",
     "evaluate": "appraisal",
     "factorize": "factorization",

@@ -34,8 +34,8 @@ class Explanation:
         target_score: the score that was explained.
         label: what the class is called, if it has a name.
         scores: (C,), the model's own output; empty where it has none.
-        status: "ok", "all-zero", "not-finite", "not-found": there is no such detection, or "interrupted": a method of
-            many passes was stopped and this is what it had by then.
+        status: "ok", "all-zero", "not-finite", "not-found" (there is no such detection),
+            or "interrupted" (a method of many passes was stopped and this is what it had by then).
         reason: what is wrong with the map and what may help; empty when ok.
         method: how it was explained.
         layer: where, several names joined by ", ".

@@ -108,7 +108,7 @@ def refuse_for_arrays(graph: Graph, guides: Guides, *, channels: bool) -> None:
     asked = {
         "A box": guides.boxes is not None,
         "A region": guides.regions is not None,
-        "A gallery of channels": channels,
+        "Looking at single channels": channels,
     }
     for what, is_asked in asked.items():
         if form is not None and is_asked:

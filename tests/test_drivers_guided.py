@@ -153,7 +153,7 @@ NOTHING = """
 def test_where_there_is_no_such_detection_nothing_is_run():
     explain = Explainer(colours(ending=NOTHING).SerializeToString())
     found = explain(np.full((8, 8, 3), 200, np.uint8), driver="rise")
-    assert found.status == "all-zero"
+    assert found.status == "not-found"
     assert found.report["passes"] == 0
 
 

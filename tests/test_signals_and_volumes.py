@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from command_line import Command
 from formulas import scaled
 from small_nets import Array
 from torch_support import torch
 
 from onnxcam import Explainer, convert, layers
 from onnxcam.conversion import Request, convert_source
+from onnxcam.drivers import DRIVERS
 from onnxcam.errors import InputMismatch, InvalidPreprocessing, NoSpatialLayer
 
 nn = torch.nn
@@ -213,14 +216,44 @@ def dense() -> onnx.ModelProto:
     return model
 
 
-def test_the_pages_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The page's text, in a folder with the files that it speaks of."""
     onnx.save(Case(1, 12, (1000,)).model, tmp_path / "ecg.onnx")
+    onnx.save(Case(3, 1, (8, 12, 10)).model, tmp_path / "ct.onnx")
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "ecg.npy", rng.standard_normal((12, 1000)))
+    np.save(tmp_path / "ct.npy", rng.standard_normal((8, 12, 10)))
     monkeypatch.chdir(tmp_path)
-    page = (Path(__file__).parent.parent / "docs" / "signals-and-volumes.md").read_text()
-    names: dict[str, Any] = {}
+    return (Path(__file__).parent.parent / "docs" / "signals-and-volumes.md").read_text(encoding="utf-8")
+
+
+def test_the_pages_code_runs(page: str):
+    shapes = []
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        names: dict[str, Any] = {}
         exec(compile(block, "signals-and-volumes.md", "exec"), names)
-    assert names["found"]["heatmap"].shape == (4, 2, 1000)
+        shapes.append(names["found"].heatmap.shape)
+    assert shapes == [(1000,), (8, 12, 10)]
+    assert {path.name for path in Path().glob("*.png")} == {
+        "ecg.png",
+        "slice.png",
+        "other.png",
+        "side.png",
+        "mosaic.png",
+    }
+
+
+def test_the_pages_commands_run(page: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    for line in re.search(r"```sh\n(.*?)```", page, re.DOTALL)[1].splitlines():  # type: ignore[index]
+        assert Command(monkeypatch, capsys)(*shlex.split(line)[1:]).code == 0
+    assert {path.name for path in Path("out").iterdir()} == {"ecg.cam.png", "ecg.cam.npy", "ct.cam.png"}
+
+
+def test_the_page_names_the_methods_of_many_passes_that_work(page: str):
+    told = page.split("Of the methods of many passes those work")[1].split("Black,")[0]
+    working = {name for name, driver in DRIVERS.items() if driver.any_axes}
+    assert set(re.findall(r"`([\w-]+)`", told)) == working
 
 
 class Tokens(nn.Module):  # type: ignore[misc, name-defined]

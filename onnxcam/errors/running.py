@@ -209,5 +209,5 @@ class OnlyPictures(OnnxCamError):
     def __init__(self, method: str, shape: Sequence[int]) -> None:
         super().__init__(
             f"The method {method!r} changes pictures, with two axes of space, and the model takes inputs of shape "
-            f"{tuple(shape)}. Use a method of one pass, such as gradcam."
+            f"{tuple(shape)}. Use a method of one pass, such as gradcam, or integrated-gradients, occlusion or rise."
         )

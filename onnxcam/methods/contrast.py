@@ -78,8 +78,12 @@ class _Others:
 
     def __init__(self, question: Question, count: int) -> None:
         op, values = question.tape, question.values
-        first, numbers = question.terms[0], _numbers(values)
-        distance = op.Abs(values - op.GatherElements(values, first.column, axis=1))
+        numbers = _numbers(values)
+        (column, sign), *_ = [(term.column, term.sign) for term in question.terms]
+        for term in question.terms[1:]:  # of a difference the class that counts for it; elsewhere its sign is 0
+            is_single = term.sign.equals(0.0)
+            column, sign = op.Where(is_single, column, term.column), op.Where(is_single, sign, term.sign)
+        distance = op.Abs(values - op.GatherElements(values, column, axis=1))
         far = op.number(np.inf, distance)
         for term in question.terms:
             # The second term of what is no difference has the sign 0.
@@ -89,7 +93,7 @@ class _Others:
         nearest, self.columns = op.emit("TopK", [distance, wanted], {"axis": 1, "largest": 0}, outputs=2)
         self.values = op.GatherElements(values, self.columns, axis=1)
         self.present = op.Where(nearest < far, op.number(1.0, values), op.number(0.0, values))
-        self.sign = op.Squeeze(first.sign, op.ints(1))
+        self.sign = op.Squeeze(sign, op.ints(1))
 
 
 def _others(question: Question, count: int) -> _Others:
