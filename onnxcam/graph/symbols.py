@@ -15,12 +15,13 @@ from typing import Any
 import onnx.helper
 from onnx import GraphProto, NodeProto, TypeProto
 
+from onnxcam.graph.shape_values import Entries, ShapeValues
 from onnxcam.graph.types import INFERRED
 from onnxcam.graph.value import Dim
 
 SLIDING = frozenset(("AveragePool", "Conv", "LpPool", "MaxPool"))
 STRETCHING = frozenset(
-    "Add And Div Equal Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod Mul Or PRelu Pow Sub Sum Where "
+    "Add And Div Equal Expand Greater GreaterOrEqual Less LessOrEqual Max Mean Min Mod Mul Or PRelu Pow Sub Sum Where "
     "Xor".split()
 )
 RESHAPING = frozenset(("Flatten", "Reshape", "Squeeze", "Unsqueeze"))
@@ -36,10 +37,15 @@ def clearer_types(graph: GraphProto, types: Mapping[str, TypeProto]) -> dict[str
     if not any(map(_is_open, types.values())):
         return {}
     meanings: dict[str, Dim] = {}
+    inputs = {info.name for info in graph.input}
+    values = ShapeValues({tensor.name: tensor for tensor in graph.initializer if tensor.name not in inputs})
     for node in graph.node:
         if node.domain or not node.output or node.output[0] not in types:
             continue
         shapes = [_shape(types.get(name), meanings) for name in node.input if name]
+        values.follow(node, shapes)
+        if node.op_type == "Expand":  # stretched to what its second input holds
+            shapes[1] = _held(values.of(node.input[1]))
         found = _told(node, shapes, _shape(types[node.output[0]], meanings))
         for symbol, dim in zip(_shape(types[node.output[0]], {}) or (), found or (), strict=False):
             if isinstance(symbol, str) and symbol.startswith(INFERRED) and dim is not None:
@@ -64,6 +70,11 @@ def _told(
     if node.op_type in RESHAPING and output is not None:
         return _reshaped(known[0], output)
     return _joined(node, known) if node.op_type == "Concat" else None
+
+
+def _held(entries: Entries | None) -> tuple[Dim, ...] | None:
+    """The shape that a computed one holds."""
+    return None if entries is None else tuple(entries.reshape(-1))
 
 
 def _slid(node: NodeProto, shapes: Sequence[tuple[Dim, ...]]) -> Sequence[Dim]:
@@ -105,21 +116,27 @@ def _stretched(shapes: Sequence[tuple[Dim, ...]]) -> Sequence[Dim]:
 def _joined(node: NodeProto, shapes: Sequence[tuple[Dim, ...]]) -> Sequence[Dim]:
     """Laid one after the other: the other axes must be alike, so that one that is known stands for all."""
     axis = next((a.i for a in node.attribute if a.name == "axis"), 0) % max(len(shapes[0]), 1)
-    columns = enumerate(zip(*shapes, strict=True))
-    return [None if place == axis else _only({dim for dim in column if _is_clear(dim)}) for place, column in columns]
+    found = [_only({dim for dim in column if _is_clear(dim)}) for column in zip(*shapes, strict=True)]
+    along = [shape[axis] for shape in shapes]
+    numbers = [dim for dim in along if isinstance(dim, int)]
+    found[axis] = sum(numbers) if len(numbers) == len(along) else None
+    return found
 
 
 def _reshaped(given: Sequence[Dim], output: Sequence[Dim]) -> Sequence[Dim] | None:
-    """As many elements as before: where the numbers agree and one size is open, it is the symbol that is left."""
+    """As many elements as before: one size that is open is the symbol that is left, or the number."""
     numbers = [prod(n for n in shape if isinstance(n, int)) for shape in (given, output)]
     left = [dim for dim in given if not isinstance(dim, int)]
     for dim in output:
         if _is_clear(dim) and dim in left:
             left.remove(dim)
     missing = [dim for dim in output if not _is_clear(dim)]
-    if numbers[0] != numbers[1] or 0 in numbers or len(left) != 1 or len(missing) != 1:
+    if 0 in numbers or len(missing) != 1 or len(left) > 1 or numbers[0] % numbers[1]:
         return None
-    return [dim if _is_clear(dim) else left[0] for dim in output]
+    quotient = numbers[0] // numbers[1]
+    if left and quotient != 1:
+        return None
+    return [dim if _is_clear(dim) else (left[0] if left else quotient) for dim in output]
 
 
 def _only(dims: set[Dim]) -> Dim:
