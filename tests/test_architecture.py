@@ -37,7 +37,7 @@ FLOORS = {
     "jobs": 5.1, "api": 5.2, "gradients": 5.2, "folders": 5.2, "footage": 5.25, "demo": 5.4, "console": 5.4,
     "comparison": 5.3, "factorization": 5.3, "reports": 5.45, "commands": 5.95,
     "randomization": 5.3, "assessment": 5.35, "appraisal": 5.4,
-    "diagnosis": 5.6, "opening": 5.6, "options": 5.8, "inquiries": 5.9,
+    "diagnosis": 5.6, "opening": 5.6, "options": 5.8,
     "cli": 6,
     "__init__": 7, "__main__": 7,
 }  # fmt: skip

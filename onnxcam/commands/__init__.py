@@ -1,1 +1,1 @@
-"""The commands that need more than a screen: each in a module of its own name."""
+"""The commands, each in a module of its own name; those that only tell are the inquiries."""

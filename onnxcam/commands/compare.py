@@ -14,25 +14,16 @@ import typer
 from onnxcam import console
 from onnxcam.options import (
     SOURCE,
-    Alpha,
     AsJson,
-    Check,
-    Colormap,
-    InputSize,
-    KeepOutputs,
-    Labels,
-    Normalize,
-    Preprocess,
-    Pretrained,
+    Colouring,
+    Conversion,
+    Describing,
     Providers,
     Report,
-    Score,
+    Scoring,
     Targets,
-    Weights,
-    asked,
-    check_drawing,
-    conversion,
-    target_of,
+    expanded,
+    targets_of,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +32,7 @@ if TYPE_CHECKING:
 SUFFIX = ".compare.cam.png"
 
 
+@expanded
 def compare(
     model: Annotated[str, typer.Argument(help=SOURCE)],
     image: Annotated[Path, typer.Argument(help="A picture.")],
@@ -52,19 +44,13 @@ def compare(
     target: Targets = None,
     top_k: Annotated[int, typer.Option("--top-k", min=0, help="The K best classes; 3 where no target is said.")] = 0,
     size: Annotated[int, typer.Option("--size", min=48, help="Pixels of each heatmap's longer side.")] = 224,
-    alpha: Alpha = 0.5,
-    colormap: Colormap = None,
+    *,
+    colouring: Colouring,
     report: Report = None,
-    score: Score = None,
-    normalize: Normalize = None,
-    preprocess: Preprocess = None,
-    labels: Labels = None,
+    scoring: Scoring,
+    describing: Describing,
     provider: Providers = None,
-    weights: Weights = None,
-    pretrained: Pretrained = False,
-    input_size: InputSize = None,
-    keep_output: KeepOutputs = None,
-    check: Check = True,
+    conversion: Conversion,
     as_json: AsJson = False,
 ) -> None:
     """Draw methods, layers and classes side by side in one picture."""
@@ -74,30 +60,18 @@ def compare(
     from onnxcam.reports.keeping import check_report
     from onnxcam.sources import open_once
 
-    check_drawing(colormap, None)
+    colouring.check()
     check_report(report)
     refuse_explain_graph(model)
     photo = read(image)
-    said = conversion(
-        weights=weights,
-        pretrained=pretrained,
-        input_size=input_size,
-        dynamic_size=False,
-        keep_outputs=keep_output,
-        check=check,
-    )
-    targets = [target_of(text) for text in target or []] + [-rank for rank in range(1, top_k + 1)]
-    options = asked(score=score, normalize=normalize, preprocess=preprocess, labels=labels)
+    asking: dict[str, Any] = {"methods": method, "layers": layer, "targets": targets_of(target, top_k) or None}
+    asking |= {"providers": provider, "options": scoring.arguments() | describing.arguments()}
     with console.without_native_noise():
-        source, _ = open_once(model, said)
-        asking: dict[str, Any] = {"methods": method, "layers": layer, "targets": targets or None}
-        rows, is_whole = collected(
-            told(compared(source.onnx, photo, **asking, providers=provider, options=options), source.story, options)
-        )
+        source, _ = open_once(model, conversion.arguments())
+        rows, is_whole = collected(told(compared(source.onnx, photo, **asking), source.story, describing))
     if rows:
         comparison = gathered(photo, rows, names_of(image, model))
-        path = output or Path(f"{image.stem}{SUFFIX}")
-        drawing = asked(alpha=alpha, colormap=colormap)
+        path, drawing = output or Path(f"{image.stem}{SUFFIX}"), colouring.arguments()
         comparison.picture(size=size, **drawing).save(path)
         show(comparison, path, as_json=as_json)
         if report is not None:
@@ -107,18 +81,16 @@ def compare(
         sys.exit(console.INTERRUPTED)
 
 
-def told(rows: Iterator[Row], story: dict[str, Any], options: dict[str, Any]) -> Iterator[Row]:
+def told(rows: Iterator[Row], story: dict[str, Any], describing: Describing) -> Iterator[Row]:
     """The same rows; on stderr what was assumed, once, and what could not be had, at once."""
-    from onnxcam.opening import tell_label_list, tell_story, tell_what_was_assumed
+    from onnxcam.opening import tell_story
 
     is_told = False
     for row in rows:
         if row.explainer is not None and not is_told:
             is_told = True
             tell_story(replace(row.explainer.metadata, conversion=story))
-            tell_what_was_assumed(row.explainer, options.get("preprocess"))
-            if "labels" not in options:
-                tell_label_list(row.explainer.metadata)
+            describing.tell_what_was_assumed(row.explainer)
         for error in dict.fromkeys(str(cell.error) for cell in row.cells if cell.error):
             console.note(f"no {row.method} at {row.layer}: {error}")
         if row.error is not None:

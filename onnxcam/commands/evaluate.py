@@ -11,21 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onnxcam import console
-from onnxcam.options import (
-    AsJson,
-    InputSize,
-    Labels,
-    Normalize,
-    Preprocess,
-    Pretrained,
-    Providers,
-    Score,
-    Threads,
-    Weights,
-    asked,
-    conversion,
-    target_of,
-)
+from onnxcam.options import AsJson, Describing, Opening, Running, Scoring, expanded, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +36,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Of every random draw.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Folder for metrics.json, .csv and .svg.")]
 
 
+@expanded
 def evaluate(
     model: Annotated[str, typer.Argument(help="A model, or an explain graph.")],
     images: Annotated[list[str], typer.Argument(help="Folders, pictures or globs.")],
@@ -62,15 +49,11 @@ def evaluate(
     limit: Limit = None,
     batch: Batch = 8,
     seed: Seed = 0,
-    score: Score = None,
-    normalize: Normalize = None,
-    preprocess: Preprocess = None,
-    labels: Labels = None,
-    provider: Providers = None,
-    threads: Threads = None,
-    weights: Weights = None,
-    pretrained: Pretrained = False,
-    input_size: InputSize = None,
+    *,
+    scoring: Scoring,
+    describing: Describing,
+    running: Running,
+    opening: Opening,
     as_json: AsJson = False,
 ) -> None:
     """Measure how good the heatmaps are: faithfulness, localisation, robustness, sanity, by method and layer."""
@@ -79,14 +62,6 @@ def evaluate(
     from onnxcam.evaluation import find_metrics
     from onnxcam.folders import make_folder
 
-    said = conversion(
-        weights=weights,
-        pretrained=pretrained,
-        input_size=input_size,
-        dynamic_size=False,
-        keep_outputs=None,
-        check=True,
-    )
     plan = Assessment(
         model=model,
         samples=samples_of(images, boxes, limit),
@@ -94,8 +69,8 @@ def evaluate(
         methods=method or (),
         layers=layer or (),
         target=None if target is None else target_of(target),
-        build=asked(score=score, normalize=normalize, preprocess=preprocess, labels=labels) | said,
-        run=asked(providers=provider, threads=threads),
+        build=scoring.arguments() | describing.arguments() | opening.arguments(),
+        run=running.arguments(),
         batch_size=batch,
         seed=seed,
         has_boxes=boxes is not None,
@@ -103,7 +78,7 @@ def evaluate(
     if output is not None:
         make_folder(output)  # before the work, which may be long
     with console.without_native_noise():
-        found = gathered(console.progress(plan.results(noter(preprocess, labels)), plan.count))
+        found = gathered(console.progress(plan.results(noter(describing)), plan.count))
     tell(found, output, as_json=as_json)
 
 
@@ -119,17 +94,13 @@ def metrics(as_json: AsJson = False) -> None:
         console.answer(json.dumps(told, ensure_ascii=False) if as_json else text)
 
 
-def noter(preprocess: str | None, labels: Path | None) -> Callable[[Explainer], None]:
+def noter(describing: Describing) -> Callable[[Explainer], None]:
     """What notes, of the first explainer only, what was assumed of the model."""
-    from onnxcam.opening import tell_label_list, tell_what_was_assumed
-
     told: list[Explainer] = []
 
     def note(explainer: Explainer) -> None:
         if not told:
-            tell_what_was_assumed(explainer, preprocess)
-            if labels is None:
-                tell_label_list(explainer.metadata)
+            describing.tell_what_was_assumed(explainer)
         told.append(explainer)
 
     return note

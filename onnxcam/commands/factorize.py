@@ -16,18 +16,12 @@ from onnxcam.options import (
     SOURCE,
     Alpha,
     AsJson,
-    Check,
+    Conversion,
+    Describing,
     Folder,
-    InputSize,
-    KeepOutputs,
-    Labels,
-    Preprocess,
-    Pretrained,
     Providers,
     Score,
-    Weights,
-    asked,
-    conversion,
+    expanded,
 )
 
 if TYPE_CHECKING:
@@ -37,6 +31,7 @@ if TYPE_CHECKING:
 SUFFIX = ".concepts.cam.png"
 
 
+@expanded
 def factorize(
     model: Annotated[str, typer.Argument(help=SOURCE)],
     images: Annotated[list[str], typer.Argument(help="Pictures, folders or globs; they share their concepts.")],
@@ -48,43 +43,28 @@ def factorize(
     alpha: Alpha = 0.75,
     legend: Annotated[bool, typer.Option("--legend/--no-legend", help="What each colour speaks for.")] = True,
     score: Score = None,
-    preprocess: Preprocess = None,
-    labels: Labels = None,
+    *,
+    describing: Describing,
     provider: Providers = None,
-    weights: Weights = None,
-    pretrained: Pretrained = False,
-    input_size: InputSize = None,
-    keep_output: KeepOutputs = None,
-    check: Check = True,
+    conversion: Conversion,
     as_json: AsJson = False,
 ) -> None:
     """Draw what a layer's activations are made of: a few concepts, each in a colour, with what they speak for."""
     from onnxcam.factorization import Factorizer, check_factorizing
     from onnxcam.folders import make_folder
     from onnxcam.jobs import find_jobs
-    from onnxcam.opening import refuse_explain_graph, tell_label_list, tell_story, tell_what_was_assumed
+    from onnxcam.opening import refuse_explain_graph, tell_story
     from onnxcam.sources import open_once
 
     check_factorizing(like)
     refuse_explain_graph(model)
     jobs = find_jobs(images, output)
-    said = conversion(
-        weights=weights,
-        pretrained=pretrained,
-        input_size=input_size,
-        dynamic_size=False,
-        keep_outputs=keep_output,
-        check=check,
-    )
     with console.without_native_noise():
-        source, _ = open_once(model, said)
-        options = asked(preprocess=preprocess, labels=labels)
+        source, _ = open_once(model, conversion.arguments())
+        options = describing.arguments()
         factorizer = Factorizer(source.onnx, layer=layer, score=score, providers=provider, options=options)
-        known = factorizer.explainer.metadata
-        tell_story(replace(known, conversion=source.story))
-        tell_what_was_assumed(factorizer.explainer, preprocess)
-        if labels is None:
-            tell_label_list(known)
+        tell_story(replace(factorizer.explainer.metadata, conversion=source.story))
+        describing.tell_what_was_assumed(factorizer.explainer)
         make_folder(output)
         seen = list(looked(factorizer, jobs))
         found = factorizer.factorized([entry for _, entry in seen], concepts, seed=seed, like=like)

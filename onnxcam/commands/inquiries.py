@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from onnxcam import console
-from onnxcam.options import SOURCE, AsJson, InputSize, KeepOutputs, Pretrained, Weights, conversion
+from onnxcam.options import SOURCE, AsJson, KeepOutputs, Opening, expanded
 
 if TYPE_CHECKING:
     from onnxcam.layer import Layer
 
 
+@expanded
 def layers(
     model: Annotated[str, typer.Argument(help=SOURCE)],
-    weights: Weights = None,
-    pretrained: Pretrained = False,
-    input_size: InputSize = None,
+    *,
+    opening: Opening,
     keep_output: KeepOutputs = None,
     as_json: AsJson = False,
 ) -> None:
@@ -28,16 +28,9 @@ def layers(
     from onnxcam.opening import refuse_explain_graph
 
     refuse_explain_graph(model)
-    said = conversion(
-        weights=weights,
-        pretrained=pretrained,
-        input_size=input_size,
-        dynamic_size=False,
-        keep_outputs=None,
-        check=True,
-    )
+    request = Request(source=model, outputs=tuple(keep_output or ()), **opening.arguments())
     with console.without_native_noise():
-        found = api.layers(Request(source=model, outputs=tuple(keep_output or ()), **said))
+        found = api.layers(request)
     width = max(len(layer.name) for layer in found)
     for layer in found:
         row = {

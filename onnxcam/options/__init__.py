@@ -1,0 +1,30 @@
+"""The options of the command line, each said once: by themselves, or in groups that several commands take."""
+
+from onnxcam.options.building import Building, Scoring
+from onnxcam.options.converting import Conversion, Opening
+from onnxcam.options.drawing import Colouring, Drawing, refuse_of_arrays
+from onnxcam.options.grouping import expanded
+from onnxcam.options.pointing import Pointing
+from onnxcam.options.running import Describing, Running
+from onnxcam.options.single import (
+    SOURCE,
+    Alpha,
+    AsJson,
+    DynamicSize,
+    Folder,
+    KeepOutputs,
+    Providers,
+    Report,
+    Score,
+    Targets,
+    asked,
+    refuse_own_source,
+    target_of,
+    targets_of,
+)
+
+__all__ = [
+    "SOURCE", "Alpha", "AsJson", "Building", "Colouring", "Conversion", "Describing", "Drawing", "DynamicSize",
+    "Folder", "KeepOutputs", "Opening", "Pointing", "Providers", "Report", "Running", "Score", "Scoring", "Targets",
+    "asked", "expanded", "refuse_of_arrays", "refuse_own_source", "target_of", "targets_of",
+]  # fmt: skip

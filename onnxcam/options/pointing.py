@@ -1,0 +1,69 @@
+"""What of a picture is meant, and what else goes into the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from onnxcam.errors import InputMismatch
+from onnxcam.options.single import asked, pairs
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """Which part of a picture is explained, in comparison with what, and beside which other inputs."""
+
+    target_box: Annotated[
+        str | None, typer.Option("--target-box", help="X0,Y0,X1,Y1 in the photo's pixels: the detection that is meant.")
+    ] = None
+    region: Annotated[
+        Path | None, typer.Option("--region", help="A mask of the photo: where a class is explained.")
+    ] = None
+    reference: Annotated[
+        Path | None, typer.Option("--reference", help="A picture, or a vector in a .npy file, to compare with.")
+    ] = None
+    other_input: Annotated[
+        list[str] | None, typer.Option("--input", help="NAME=FILE.npy: another input of the model.")
+    ] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Those of an explainer's call, with what the files hold; what was not said is left out."""
+        box = None if self.target_box is None else self.target_box.replace(" ", "").split(",")
+        other = {name: array_of(name, Path(file)) for name, file in pairs("--input", self.other_input).items()}
+        return asked(
+            box=box,
+            region=None if self.region is None else mask_of(self.region),
+            reference=None if self.reference is None else reference_of(self.reference),
+            inputs=other or None,
+        )
+
+
+def mask_of(path: Path) -> Any:
+    """A mask (H, W) in [0, 1]: the brightness of a picture, or the array of a .npy file."""
+    if path.suffix == ".npy":
+        return array_of("region", path)
+    from onnxcam.images import read
+
+    return read(str(path)).mean(axis=2) / 255
+
+
+def reference_of(path: Path) -> Any:
+    """The vector in a .npy file, or the path of a picture."""
+    return array_of("reference", path) if path.suffix == ".npy" else str(path)
+
+
+def array_of(name: str, path: Path) -> Any:
+    """The array in a .npy file; nothing in it is executed.
+
+    Raises:
+        InputMismatch: if there is none.
+    """
+    import numpy as np
+
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise InputMismatch(name, f"cannot be read from {str(path)!r} as a .npy file ({error})") from error
