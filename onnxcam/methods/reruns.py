@@ -80,7 +80,9 @@ def _factor(size: Dim) -> int:
 def _chunk(question: Question, variants: Variants, numbers: Value) -> Value:
     """(N, K, R)."""
     op = numbers.tape
-    count = op.Shape(numbers) if numbers.shape is None or numbers.shape[0] is None else op.ints(int(numbers.shape[0]))
+    # Not on a body's tape: what comes in from beside the variants is repeated outside of it.
+    sizes, once = numbers.shape, question.tape
+    count = op.Shape(numbers) if sizes is None or sizes[0] is None else once.ints(int(sizes[0]))
     dense, replaced = last_dense(question.scores.values), variants.make(numbers)
     if dense is None:
         scores = question.pick(question.rerun(replaced, count, place=op), count)
