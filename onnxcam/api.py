@@ -16,7 +16,7 @@ from onnxcam.graph import Tape, load
 from onnxcam.layer import Layer, find_layers
 from onnxcam.planning import Wish, completed, needed_outputs, plan
 from onnxcam.scores import Score, find_scores
-from onnxcam.sources import open_source
+from onnxcam.sources import Opened, open_source
 
 
 def convert(
@@ -99,6 +99,18 @@ def convert(
         custom_objects=dict(custom_objects or {}),
         outputs=tuple(keep_outputs),
     )
+    return assembled(opened, wish, preprocess=preprocess, labels=labels, multi_target=multi_target)
+
+
+def assembled(
+    opened: Opened,
+    wish: Wish,
+    *,
+    preprocess: str | Mapping[str, Any] | None,
+    labels: str | Path | Sequence[str] | None,
+    multi_target: bool,
+) -> ExplainGraph:
+    """The explain graph of a model that is ONNX by now. Arguments and errors as of `convert`."""
     loaded = load(opened.onnx, domains=custom_domains())
     found = plan(loaded, wish)
     preprocessing = preprocessing_of(found, loaded, preprocess)
@@ -110,9 +122,9 @@ def convert(
         labels=labels,
         multi_target=multi_target,
         story=opened.story,
-        wrap=wrap,
+        wrap=wish.wrap,
     )
-    model = build(found, needed_outputs(found.method, outputs), is_multi=multi_target)
+    model = build(found, needed_outputs(found.method, wish.outputs), is_multi=multi_target)
     return ExplainGraph(seal(model, metadata), metadata)
 
 

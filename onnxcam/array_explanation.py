@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from onnxcam import signals, volumes
 from onnxcam.errors import InvalidSlice
-from onnxcam.explanation import OUTLIERS, drawable, saturated
+from onnxcam.explanation import OUTLIERS, AnyExplanation, drawable, saturated
 from onnxcam.images import Image
 from onnxcam.legend import with_legend
 from onnxcam.overlay import DEFAULT_COLORMAP, coloured
@@ -22,8 +22,8 @@ MOST = 16  # channels of a signal in one drawing
 SLICES = 16
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ArrayExplanation(ABC):
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ArrayExplanation(AnyExplanation, ABC):
     """A heatmap, what it stands for, and whether it can be trusted; fields mean what those of `Explanation` do.
 
     Attributes:
@@ -32,44 +32,16 @@ class ArrayExplanation(ABC):
         array: float32 (C, L) or (C, D, H, W): what was explained, with its channels first.
     """
 
-    heatmap: NDArray[np.float32]
-    map: NDArray[np.float32]
     array: NDArray[np.float32]
-    target_index: int
-    target_score: float
-    label: str | None
-    scores: NDArray[np.float32]
-    status: str
-    reason: str
-    method: str
-    layer: str
-    report: Mapping[str, float | int | str] = field(default_factory=dict)
-    attribution: NDArray[np.float32] | None = None
-
-    @property
-    def name(self) -> str:
-        """The label, or the class's number where it has none."""
-        return self.label if self.label is not None else f"class {self.target_index}"
 
     @property
     def shown(self) -> NDArray[np.float32]:
         """The heatmap in [0, 1] as it is drawn: of attributions, which have few high peaks, the top per cent is 1."""
         return saturated(drawable(self.heatmap), OUTLIERS if self.attribution is not None else 0.0)
 
-    @property
-    def told(self) -> list[str]:
-        """The lines of a legend."""
-        return [f"{self.name}: {self.target_score:.4g}", f"{self.method} at {self.layer}"]
-
     @abstractmethod
     def sheet(self, alpha: float = 0.5, colormap: str | None = None, *, legend: bool = False) -> Picture:
         """The whole of it in one picture, as the command line writes it."""
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({self.name!r}, index {self.target_index}, score {self.target_score:.4g}, "
-            f"{self.method} at {self.layer}, {' x '.join(map(str, self.heatmap.shape))}, {self.status})"
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

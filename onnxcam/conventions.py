@@ -15,6 +15,7 @@ import numpy as np
 
 from onnxcam.graph import Dim, Value
 from onnxcam.layouts import picture_layout, space_size
+from onnxcam.registry import entering
 
 Convention: TypeAlias = Callable[[Sequence[Value], Value], Value]
 CONVENTIONS: dict[str, Convention] = {}
@@ -32,14 +33,7 @@ SMALLEST = 1e-30  # for a convention that adds nothing to its divisor
 
 def convention(name: str) -> Callable[[Convention], Convention]:
     """A decorator: the function is the convention of that name."""
-
-    def register(function: Convention) -> Convention:
-        if name in CONVENTIONS:
-            raise ValueError(f"there is a convention {name!r} already")
-        CONVENTIONS[name] = function
-        return function
-
-    return register
+    return entering(CONVENTIONS, name, what="convention")
 
 
 @convention("pytorch-grad-cam")

@@ -16,6 +16,7 @@ from onnxcam.layouts import is_plane, picture_layout
 from onnxcam.metadata import Metadata
 from onnxcam.methods import Method
 from onnxcam.preprocessing import Preprocessing, parse
+from onnxcam.scores import Scores
 
 
 def describe(
@@ -35,24 +36,13 @@ def describe(
     Raises:
         InvalidLabels: if there are not as many names as classes.
     """
-    facts = author_facts(loaded.proto)
-    names = labels if labels is not None else facts.get("labels")
-    scores, method = plan.scores, plan.method
-    own = scores.classes - len(scores.groups)
-    named = None if names is None else read_labels(names, own)
+    facts, method = author_facts(loaded.proto), plan.method
     return Metadata(
         method=method.name,
         layers=tuple(layer.name for layer in plan.layers),
-        score=scores.kind,
         input=plan.picture.name,
         layout=None if is_plane(plan.picture) else picture_layout(plan.picture),
-        scores=scores.output.name if scores.output is not None else None,
-        classes=scores.classes,
-        sides=scores.has_sides,
-        label_list=(scores.label_list or list_for(own)) if names is None else None,
-        labels=None if named is None else (*named, *scores.groups),
-        groups=scores.groups,
-        ranks=None if scores.ranked in (0, own) else scores.ranked,
+        **_targets(plan.scores, labels if labels is not None else facts.get("labels")),
         like=method.like,
         options=dict(plan.options),
         driver=_driver(method, plan.options, wrap),
@@ -64,8 +54,24 @@ def describe(
         source={"file": loaded.source.file or "", "sha256": loaded.source.sha256},
         versions={"onnxcam": __version__},
         conversion=story,
-        notes=(*facts.get("notes", ()), *scores.notes),
+        notes=(*facts.get("notes", ()), *plan.scores.notes),
     )
+
+
+def _targets(scores: Scores, names: str | Path | Sequence[str] | None) -> dict[str, Any]:
+    """What a target may be, and what it is called: the fields about scores and classes."""
+    own = scores.classes - len(scores.groups)
+    named = None if names is None else read_labels(names, own)
+    return {
+        "score": scores.kind,
+        "scores": scores.output.name if scores.output is not None else None,
+        "classes": scores.classes,
+        "sides": scores.has_sides,
+        "label_list": (scores.label_list or list_for(own)) if names is None else None,
+        "labels": None if named is None else (*named, *scores.groups),
+        "groups": scores.groups,
+        "ranks": None if scores.ranked in (0, own) else scores.ranked,
+    }
 
 
 def _driver(method: Method, options: Mapping[str, Any], wrap: str | None) -> dict[str, Any] | None:

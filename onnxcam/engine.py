@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypedDict, Unpack, overload
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -15,7 +15,7 @@ from onnxcam.asking import Graph
 from onnxcam.drivers import Progress
 from onnxcam.driving import Driven, aimed, drive, planned
 from onnxcam.errors import InvalidPreprocessing, NoDriver
-from onnxcam.explaining import compared_with, explain_all
+from onnxcam.explaining import Asked, compared_with, explain_all
 from onnxcam.explanation import Explanation
 from onnxcam.guides import REFERENCE, guides
 from onnxcam.images import Source
@@ -27,6 +27,20 @@ from onnxcam.signature import TARGET_BOX, Signature
 from onnxcam.targets import BEST, Classes, Target
 
 BATCH_SIZE = 8
+
+
+class Asking(TypedDict, total=False):
+    """What `Explainer.__call__` takes by name; it says what each means."""
+
+    box: ArrayLike | None
+    region: ArrayLike | Sequence[ArrayLike] | None
+    reference: Source | ArrayLike | None
+    inputs: Mapping[str, ArrayLike] | None
+    batch_size: int
+    channels: bool
+    driver: str | None
+    options: Mapping[str, Any] | None
+    progress: Progress | None
 
 
 class Explainer:
@@ -87,54 +101,14 @@ class Explainer:
 
     @overload
     def __call__(
-        self,
-        image: list[Any] | tuple[Any, ...],
-        target: Any = None,
-        *,
-        box: ArrayLike | None = None,
-        region: ArrayLike | Sequence[ArrayLike] | None = None,
-        reference: Source | ArrayLike | None = None,
-        inputs: Mapping[str, ArrayLike] | None = None,
-        batch_size: int = BATCH_SIZE,
-        channels: bool = False,
-        driver: str | None = None,
-        options: Mapping[str, Any] | None = None,
-        progress: Progress | None = None,
+        self, image: list[Any] | tuple[Any, ...], target: Any = None, **asking: Unpack[Asking]
     ) -> list[Any]: ...
 
     @overload
-    def __call__(
-        self,
-        image: Source,
-        target: Target | None = None,
-        *,
-        box: ArrayLike | None = None,
-        region: ArrayLike | Sequence[ArrayLike] | None = None,
-        reference: Source | ArrayLike | None = None,
-        inputs: Mapping[str, ArrayLike] | None = None,
-        batch_size: int = BATCH_SIZE,
-        channels: bool = False,
-        driver: str | None = None,
-        options: Mapping[str, Any] | None = None,
-        progress: Progress | None = None,
-    ) -> Explanation: ...
+    def __call__(self, image: Source, target: Target | None = None, **asking: Unpack[Asking]) -> Explanation: ...
 
     @overload
-    def __call__(
-        self,
-        image: Source,
-        target: Sequence[Any],
-        *,
-        box: ArrayLike | None = None,
-        region: ArrayLike | Sequence[ArrayLike] | None = None,
-        reference: Source | ArrayLike | None = None,
-        inputs: Mapping[str, ArrayLike] | None = None,
-        batch_size: int = BATCH_SIZE,
-        channels: bool = False,
-        driver: str | None = None,
-        options: Mapping[str, Any] | None = None,
-        progress: Progress | None = None,
-    ) -> list[Explanation]: ...
+    def __call__(self, image: Source, target: Sequence[Any], **asking: Unpack[Asking]) -> list[Explanation]: ...
 
     def __call__(
         self,
@@ -184,9 +158,8 @@ class Explainer:
         compared = {} if reference is None else {REFERENCE: compared_with(graph, reference, inputs or {})}
         others = signature.others({**(inputs or {}), **compared})
         plan = planned(graph, driver, options=options or {}, batch_size=batch_size, progress=progress)
-        results = explain_all(
-            graph, images, rows, others, plan=plan, guides=guided, batch_size=batch_size, channels=channels
-        )
+        asked = Asked(rows, others, guided, channels)
+        results = explain_all(graph, images, asked, plan=plan, batch_size=batch_size)
         if told := signature.told(others):
             results = [[replace(one, report={**one.report, "inputs": told}) for one in row] for row in results]
         flat = [row if is_row else row[0] for row in results]
@@ -209,6 +182,16 @@ class Explainer:
             outputs: names of those wanted; what nobody wants is not copied.
         """
         return self._graph.run(batch, target, inputs or {}, outputs)
+
+    def beside(self, x: NDArray[Any], inputs: Mapping[str, ArrayLike] | None = None) -> dict[str, NDArray[Any]]:
+        """The model's other inputs in a run on `x`, prepared, without its batch axis: as given, or else filled in.
+
+        Raises:
+            UnknownChoice, InputMismatch: as for a call.
+        """
+        name, signature = self.metadata.input, self._graph.signature
+        given = {name: signature.picture(x[None]), **signature.others(inputs or {})}
+        return {other: array for other, array in signature.completed(given).items() if other != name}
 
     def drive(
         self,

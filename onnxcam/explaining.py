@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,109 +18,80 @@ from onnxcam.guides import KINDS, REFERENCE, Guides, is_picture, vector
 from onnxcam.images import Source
 from onnxcam.shots import AnyShot, Found, Result, guided, own_fields, place_of, refuse_for_arrays, shot_of
 
+T = TypeVar("T")
 LOGITS = ("logit", "segmentation", "detector")  # scores that no gradient vanishes of
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """What is asked of some pictures.
+
+    Attributes:
+        rows: the targets' numbers, a row for each picture.
+        others: the model's other inputs, with a row for each picture or one for all.
+        guides: the boxes and regions.
+        channels: whether activation and gradient are kept.
+    """
+
+    rows: Sequence[Sequence[int]]
+    others: Found
+    guides: Guides
+    channels: bool
+
+    def of_each(self, pictures: Sequence[T], step: int) -> Iterator[tuple[Sequence[T], Asked]]:
+        """So many of the pictures after the other, with what is asked of them."""
+        count = len(self.rows)
+        for at in range(0, count, step):
+            part = slice(at, at + step)
+            others = rows_of(self.others, part, count)
+            yield pictures[part], Asked(self.rows[part], others, self.guides.part(part), self.channels)
+
+
 def explain_all(
-    graph: Graph,
-    images: Sequence[Source],
-    rows: Sequence[Sequence[int]],
-    others: Found,
-    *,
-    plan: Plan | None,
-    guides: Guides,
-    batch_size: int,
-    channels: bool,
+    graph: Graph, images: Sequence[Source], asked: Asked, *, plan: Plan | None, batch_size: int
 ) -> list[list[Result]]:
     """One row of explanations for each picture: batch by batch, or in many passes where there is a plan for them."""
-    refuse_for_arrays(graph, guides, channels=channels)
+    refuse_for_arrays(graph, asked.guides, channels=asked.channels)
     if plan is not None:
-        return explain_in_passes(graph, images, rows, others, plan=plan, guides=guides, channels=channels)
-    step, count = max(1, min(batch_size, graph.signature.batch or batch_size)), len(images)
-    parts = [slice(at, at + step) for at in range(0, count, step)]
-    runs = [
-        explain_at_once(
-            graph,
-            images[part],
-            rows[part],
-            rows_of(others, part, count),
-            guides=guides.part(part),
-            channels=channels,
-        )
-        for part in parts
-    ]
-    return [row for run in runs for row in run]
+        return explain_in_passes(graph, images, asked, plan)
+    step = max(1, min(batch_size, graph.signature.batch or batch_size))
+    return [row for some, theirs in asked.of_each(images, step) for row in explain_at_once(graph, some, theirs)]
 
 
-def explain_at_once(
-    graph: Graph,
-    images: Sequence[Source],
-    rows: Sequence[Sequence[int]],
-    others: Found,
-    *,
-    guides: Guides,
-    channels: bool,
-) -> list[list[Result]]:
+def explain_at_once(graph: Graph, images: Sequence[Source], asked: Asked) -> list[list[Result]]:
     """One row of explanations for each picture: in one run if their arrays are of one size."""
     shots = [shot_of(graph, image) for image in images]
-    if len({shot.x.shape for shot in shots}) == 1:
-        return _in_one_run(graph, shots, rows, others, guides=guides, channels=channels)
-    parts = [slice(at, at + 1) for at in range(len(shots))]
-    split = [
-        _in_one_run(
-            graph, shots[at], rows[at], rows_of(others, at, len(shots)), guides=guides.part(at), channels=channels
-        )
-        for at in parts
-    ]
-    return [row for single in split for row in single]
+    step = len(shots) if len({shot.x.shape for shot in shots}) == 1 else 1
+    return [row for some, theirs in asked.of_each(shots, step) for row in _in_one_run(graph, some, theirs)]
 
 
-def _in_one_run(
-    graph: Graph,
-    shots: Sequence[AnyShot],
-    rows: Sequence[Sequence[int]],
-    others: Found,
-    *,
-    guides: Guides,
-    channels: bool,
-) -> list[list[Result]]:
+def _in_one_run(graph: Graph, shots: Sequence[AnyShot], asked: Asked) -> list[list[Result]]:
     """One row of explanations for each of some pictures whose arrays are of one size."""
-    numbers = np.array(rows, np.int64)
+    numbers = np.array(asked.rows, np.int64)
     targets = numbers if graph.metadata.multi_target else numbers[:, 0]
     count = numbers.shape[1] if graph.metadata.multi_target else None
-    inputs = {**others, **guided(guides, shots, targets=count)}
+    inputs = {**asked.others, **guided(asked.guides, shots, targets=count)}
     batch = np.stack([shot.x for shot in shots])
-    found = graph.run(batch, targets, inputs, graph.signature.wanted(channels=channels))
+    found = graph.run(batch, targets, inputs, graph.signature.wanted(channels=asked.channels))
     return [
-        [explained(graph, found, (index, place), shot, channels=channels) for place in range(numbers.shape[1])]
+        [explained(graph, found, (index, place), shot, channels=asked.channels) for place in range(numbers.shape[1])]
         for index, shot in enumerate(shots)
     ]
 
 
-def explain_in_passes(
-    graph: Graph,
-    images: Sequence[Source],
-    rows: Sequence[Sequence[int]],
-    others: Found,
-    *,
-    plan: Plan,
-    guides: Guides,
-    channels: bool,
-) -> list[list[Result]]:
+def explain_in_passes(graph: Graph, images: Sequence[Source], asked: Asked, plan: Plan) -> list[list[Result]]:
     """Likewise in many passes for each picture and target; what was reached, if that was interrupted."""
     results: list[list[Result]] = []
-    for at, (image, row) in enumerate(zip(images, rows, strict=True)):
-        own = rows_of(others, slice(at, at + 1), len(images))
-        shot = shot_of(graph, image)
-        count = len(row) if graph.metadata.multi_target else None
-        own |= guided(guides.part(slice(at, at + 1)), [shot], targets=count)
+    is_multi, wanted = graph.metadata.multi_target, graph.signature.wanted(channels=asked.channels)
+    for (image,), own in asked.of_each(images, 1):
+        shot, (row,) = shot_of(graph, image), own.rows
+        given = {**own.others, **guided(own.guides, [shot], targets=len(row) if is_multi else None)}
         results.append([])
         for place, number in enumerate(row):
-            inputs = of_target(own, place)
-            wanted = graph.signature.wanted(channels=channels)
-            found = graph.run(shot.x[None], [[number]] if graph.metadata.multi_target else [number], inputs, wanted)
+            inputs = of_target(given, place)
+            found = graph.run(shot.x[None], [[number]] if is_multi else [number], inputs, wanted)
             driven = drive(plan, graph, aimed(number, found, inputs), x=shot.x)
-            results[-1].append(explained_in_passes(graph, found, shot, driven, plan=plan, channels=channels))
+            results[-1].append(explained_in_passes(graph, found, shot, driven, plan=plan, channels=asked.channels))
             if driven.interrupted:
                 return results
     return results

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,59 @@ OUTLIERS = 0.01  # of the pixels, as in PAIR's saliency
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Explanation:
+class AnyExplanation:
+    """What explanations of photos and of arrays have in common; the fields mean what those of `Explanation` do."""
+
+    heatmap: NDArray[np.float32]
+    map: NDArray[np.float32]
+    target_index: int
+    target_score: float
+    label: str | None
+    scores: NDArray[np.float32]
+    status: str
+    reason: str
+    method: str
+    layer: str
+    report: Mapping[str, float | int | str] = field(default_factory=dict, kw_only=True)
+    attribution: NDArray[np.float32] | None = field(default=None, kw_only=True)
+
+    @property
+    def name(self) -> str:
+        """The label, or the class's number where it has none; "nothing" where no detection was found."""
+        if self.target_index < 0:
+            return "nothing"
+        return self.label if self.label is not None else f"class {self.target_index}"
+
+    @property
+    def told(self) -> list[str]:
+        """The lines of a legend."""
+        return [f"{self.name}: {self.target_score:.4g}", f"{self.method} at {self.layer}"]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What a line about it says, by name, as records and rows of tables call it."""
+        return {
+            "target_index": self.target_index,
+            "label": self.label,
+            "score": self.target_score,
+            "method": self.method,
+            "layer": self.layer,
+            "status": self.status,
+        }
+
+    @property
+    def _sides(self) -> tuple[int, ...]:
+        return self.heatmap.shape
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.name!r}, index {self.target_index}, score {self.target_score:.4g}, "
+            f"{self.method} at {self.layer}, {' x '.join(map(str, self._sides))}, {self.status})"
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Explanation(AnyExplanation):
     """A heatmap, what it stands for, and whether it can be trusted.
 
     Attributes:
@@ -47,28 +100,9 @@ class Explanation:
         box: of a detector: x0, y0, x1, y1 of the detection that was explained, in the photo's pixels.
     """
 
-    heatmap: NDArray[np.float32]
-    map: NDArray[np.float32]
     image: Image
-    target_index: int
-    target_score: float
-    label: str | None
-    scores: NDArray[np.float32]
-    status: str
-    reason: str
-    method: str
-    layer: str
     parts: Parts | None = None
-    report: Mapping[str, float | int | str] = field(default_factory=dict)
-    attribution: NDArray[np.float32] | None = None
     box: tuple[float, float, float, float] | None = None
-
-    @property
-    def name(self) -> str:
-        """The label, or the class's number where it has none; "nothing" where no detection was found."""
-        if self.target_index < 0:
-            return "nothing"
-        return self.label if self.label is not None else f"class {self.target_index}"
 
     def overlay(
         self,
@@ -106,8 +140,7 @@ class Explanation:
         if box:
             result = regions.with_box(result, shown, share=share)
         if legend:
-            lines = [f"{self.name}: {self.target_score:.4g}", f"{self.method} at {self.layer}"]
-            result = with_legend(result, lines, colormap=colormap)
+            result = with_legend(result, self.told, colormap=colormap)
         return Picture(result)
 
     def channels(self, count: int | None = None, *, of: str = "contribution") -> list[Channel]:
@@ -137,12 +170,10 @@ class Explanation:
         assert self.parts is not None  # noqa: S101 - channels() has seen to it
         return Picture(gallery(self.image, shown, self.parts.geometry, alpha=alpha, colormap=colormap))
 
-    def __repr__(self) -> str:
+    @property
+    def _sides(self) -> tuple[int, ...]:
         height, width = self.heatmap.shape
-        return (
-            f"Explanation({self.name!r}, index {self.target_index}, score {self.target_score:.4g}, "
-            f"{self.method} at {self.layer}, {width} x {height}, {self.status})"
-        )
+        return width, height
 
 
 def drawable(heatmap: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -183,14 +183,9 @@ def write_record(
         image=str(image),
         output=str(output),
         heatmap=str(heatmap) if style.save_heatmap else None,
-        target_index=explanation.target_index,
-        label=explanation.label,
-        score=explanation.target_score,
-        method=explanation.method,
-        layer=explanation.layer,
-        status=explanation.status,
         ms=ms,
         reason=explanation.reason,
+        **explanation.summary,
     )
 
 

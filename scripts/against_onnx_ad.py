@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +20,7 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import ModelProto
+from workers import result_of
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "against-onnx-ad.md"
@@ -62,15 +61,7 @@ def main() -> None:
 
 def run(name: str, path: Path, onnx_ad: Path) -> None:
     """Leaves the result, a JSON object, at the path."""
-    worker = [sys.executable, __file__, "--onnx-ad", str(onnx_ad), "--worker", str(path.parent)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    try:
-        done = subprocess.run(worker, env=environment, timeout=TIMEOUT_S, capture_output=True, text=True, check=False)
-        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-        told = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        result = json.loads(lines[-1]) if lines else {"failure": told}
-    except subprocess.TimeoutExpired:
-        result = {"failure": f"takes more than {TIMEOUT_S} s"}
+    result = result_of(__file__, "--onnx-ad", str(onnx_ad), "--worker", str(path.parent), timeout_s=TIMEOUT_S)
     path.write_text(json.dumps(result))
     print(name, json.dumps(result), flush=True)
 

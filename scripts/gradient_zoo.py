@@ -13,9 +13,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -24,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from torch_zoo import SMALLER, TIMM, TORCHVISION
+from workers import result_of
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "gradient-zoo.md"
@@ -100,18 +98,11 @@ def cheapest_first(names: Iterable[str], cache: Path) -> list[str]:
 def run(step: str, name: str, folder: Path) -> None:
     """Leaves the step's result, a JSON object, in the net's folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    script = str(ROOT / "scripts" / "gradient_zoo_worker.py")
-    worker = [sys.executable, script, step, name, str(folder), json.dumps(SMALLER.get(name, {}))]
+    script, smaller = ROOT / "scripts" / "gradient_zoo_worker.py", json.dumps(SMALLER.get(name, {}))
     started = time.monotonic()
-    try:
-        done = subprocess.run(worker, env=environment, timeout=TIMEOUT_S, capture_output=True, text=True, check=False)
-        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-        told = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        result = json.loads(lines[-1]) if lines else {"failure": f"{step}: {told}"}
-        (folder / f"{step}.log").write_text(done.stderr)
-    except subprocess.TimeoutExpired:
-        result = {"failure": f"{step}: takes more than {TIMEOUT_S} s"}
+    result = result_of(script, step, name, str(folder), smaller, timeout_s=TIMEOUT_S, log=folder / f"{step}.log")
+    if set(result) == {"failure"}:
+        result = {"failure": f"{step}: {result['failure']}"}
     (folder / f"{step}.json").write_text(json.dumps(result))
     print(f"{time.monotonic() - started:6.1f} s  {step:9}  {name}  {brief(result)}", flush=True)
 

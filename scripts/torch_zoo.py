@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from workers import result_of
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "torch-zoo.md"
@@ -74,23 +73,9 @@ def main() -> None:
 def run(step: str, name: str, folder: Path) -> None:
     """Leaves the step's result, a JSON object, in the net's folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    worker = [
-        sys.executable,
-        str(ROOT / "scripts" / "torch_zoo_worker.py"),
-        step,
-        name,
-        str(folder),
-        json.dumps(SMALLER.get(name, {})),
-    ]
+    script, smaller = ROOT / "scripts" / "torch_zoo_worker.py", json.dumps(SMALLER.get(name, {}))
     started = time.monotonic()
-    try:
-        done = subprocess.run(worker, env=environment, timeout=TIMEOUT_S, capture_output=True, text=True, check=False)
-        lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-        told = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        result = json.loads(lines[-1]) if lines else {"failure": told}
-    except subprocess.TimeoutExpired:
-        result = {"failure": f"takes more than {TIMEOUT_S} s"}
+    result = result_of(script, step, name, str(folder), smaller, timeout_s=TIMEOUT_S)
     (folder / f"{step}.json").write_text(json.dumps(result))
     print(f"{time.monotonic() - started:6.1f} s  {step:6}  {name}  {result.get('failure', '')}", flush=True)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from keras_rows import assert_agrees, framework
+from keras_rows import assert_agrees
 
 from onnxcam.errors import UnsupportedLayer
 
@@ -36,16 +36,6 @@ LAYERS: dict[str, Any] = {
     "Softmax over rows": lambda k: k.layers.Softmax(axis=1),
     "Softmax over the picture": lambda k: k.layers.Softmax(axis=[1, 2]),
 }
-
-
-@pytest.fixture(scope="module")
-def keras() -> Any:
-    return framework("keras")
-
-
-@pytest.fixture(scope="module")
-def tf_keras() -> Any:
-    return framework("tf_keras")
 
 
 def test_every_name_gives_what_keras_gives(keras, tmp_path):

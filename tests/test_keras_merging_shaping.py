@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from keras_rows import assert_agrees, framework, outputs, pictures
+from keras_rows import assert_agrees, outputs, pictures
 
 from onnxcam.errors import UnsupportedLayer
 
@@ -140,16 +140,6 @@ IDENTITIES = (
 
 def squeezed(k: Any, x: Any) -> Any:
     return k.layers.GlobalAveragePooling2D(keepdims=True)(x)
-
-
-@pytest.fixture(scope="module")
-def keras() -> Any:
-    return framework("keras")
-
-
-@pytest.fixture(scope="module")
-def tf_keras() -> Any:
-    return framework("tf_keras")
 
 
 def joined(k: Any, rows: dict[str, Any], shape: tuple[int, ...], *, through: Any = None) -> Any:

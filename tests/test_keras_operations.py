@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from keras_rows import assert_agrees, framework, outputs, pictures, save
+from keras_rows import assert_agrees, outputs, pictures, save
 
 from onnxcam.errors import UnsupportedLayer
 
@@ -154,16 +154,6 @@ NODES: dict[str, Any] = {
         lambda x: x[:, 1:4:2, 2],
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def keras() -> Any:
-    return framework("keras")
-
-
-@pytest.fixture(scope="module")
-def tf_keras() -> Any:
-    return framework("tf_keras")
 
 
 @pytest.mark.parametrize("kind", OPS)

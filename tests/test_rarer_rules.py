@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,28 +10,12 @@ import onnx.parser
 import pytest
 from conformance import Array
 from onnx_runs import run
-from test_rules_float import gradient, normal
+from test_rules_float import normal
+from torch_rules import Case, F, rounded, torch
 
 from onnxcam.autodiff import differentiate
 from onnxcam.errors import NoGradientForm, UnknownShape
 from onnxcam.graph import Tape
-
-torch = pytest.importorskip("torch", reason="extra `torch` is not installed")
-F = torch.nn.functional
-
-
-@dataclass(frozen=True)
-class Case:
-    """An op as ONNX text and in torch, and its inputs in the order of torch's arguments."""
-
-    name: str
-    text: str
-    function: Callable[..., Any]
-    inputs: dict[str, Array]
-    tolerance: float = 3e-6
-
-    def __str__(self) -> str:
-        return self.name
 
 
 def ints(name: str, *numbers: int) -> str:
@@ -41,11 +24,6 @@ def ints(name: str, *numbers: int) -> str:
 
 def scalar(name: str, number: int) -> str:
     return f"{name} = Constant<value_int={number}>()\n "
-
-
-def rounded(*shape: int, seed: int = 0) -> Array:
-    """Many equal numbers, zeros among them."""
-    return np.round(normal(*shape, seed=seed)) + np.float32(0.0)
 
 
 def unpooled(x: Any) -> Any:
@@ -123,13 +101,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_gradient_equals_torch_autograd(case: Case):
-    tensors = [torch.tensor(x.astype(np.float64), requires_grad=True) for x in case.inputs.values()]
-    y = case.function(*tensors)
-    cotangent = normal(*y.shape, seed=9)
-    y.backward(torch.tensor(cotangent.astype(np.float64)))
-    found = gradient(case.text, cotangent=cotangent, **case.inputs)[1:]
-    for ours, theirs in zip(found, (tensor.grad.numpy() for tensor in tensors), strict=True):
-        assert np.linalg.norm(ours - theirs) <= case.tolerance * np.linalg.norm(theirs)
+    case.check()
 
 
 def graph(text: str) -> Tape:

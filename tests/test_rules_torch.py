@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
-from conformance import Array
-from test_rules_float import gradient, normal
-
-torch = pytest.importorskip("torch", reason="extra `torch` is not installed")
-F = torch.nn.functional
-TOLERANCE = 3e-6
-
-
-@dataclass(frozen=True)
-class Case:
-    """An op as ONNX text and in torch, and its inputs in the order of torch's arguments."""
-
-    name: str
-    text: str
-    function: Callable[..., Any]
-    inputs: dict[str, Array]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-def rounded(*shape: int, seed: int = 0) -> Array:
-    """Many equal numbers, zeros among them."""
-    return np.round(normal(*shape, seed=seed)) + np.float32(0.0)
+from test_rules_float import normal
+from torch_rules import Case, F, rounded, torch
 
 
 def batch_norm(x: Any, s: Any, b: Any, m: Any, v: Any) -> Any:
@@ -77,10 +53,4 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_gradient_equals_torch_autograd(case: Case):
-    tensors = [torch.tensor(x.astype(np.float64), requires_grad=True) for x in case.inputs.values()]
-    y = case.function(*tensors)
-    cotangent = normal(*y.shape, seed=9)
-    y.backward(torch.tensor(cotangent.astype(np.float64)))
-    found = gradient(case.text, cotangent=cotangent, **case.inputs)[1:]
-    for ours, theirs in zip(found, (tensor.grad.numpy() for tensor in tensors), strict=True):
-        assert np.linalg.norm(ours - theirs) <= TOLERANCE * np.linalg.norm(theirs)
+    case.check()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -14,6 +14,7 @@ from onnxcam.drivers.reduction import Channels, by_pixel
 from onnxcam.drivers.table import driver
 
 Of: TypeAlias = Literal["gradient", "absolute", "input"]
+Statistic: TypeAlias = Callable[["Moments"], NDArray[np.float64]]
 NOISE = 0.15  # of the input's range; the paper recommends 0.1 to 0.2
 SAMPLES = 50
 
@@ -42,21 +43,11 @@ class Moments:
         return self.variance + self.mean**2
 
 
-@driver("smoothgrad", source="Smilkov et al. 2017, arXiv:1706.03825", needs="gradient", any_axes=True)
-def smoothgrad(
-    probe: Probe,
-    *,
-    samples: int = SAMPLES,
-    noise: float = NOISE,
-    std: float | None = None,
-    of: Of = "gradient",
-    channels: Channels = "absolute",
-    seed: int = 0,
-) -> Floats:
-    """The mean gradient of noisy copies of the picture.
+def of_moments(name: str, *, source: str, least: int = 1) -> Callable[[Statistic], Statistic]:
+    """A decorator: what the function makes of the gradient's moments over noisy copies is the driver's attribution.
 
-    Options:
-        samples: copies.
+    Options of the driver:
+        samples: copies, `least` or more.
         noise: standard deviation of the noise, as a share of the input's range.
         std: the same in the input's units, instead of `noise`.
         of: what is averaged: the "gradient"; its "absolute" value, as Captum's NoiseTunnel around Saliency does; or
@@ -64,41 +55,46 @@ def smoothgrad(
         channels: see `by_pixel`.
         seed: of the noise.
     """
-    found = moments(probe, samples=samples, noise=noise, std=std, of=of, seed=seed)
-    return by_pixel(probe, found.mean, channels)
+
+    def register(statistic: Statistic) -> Statistic:
+        def run(
+            probe: Probe,
+            *,
+            samples: int = SAMPLES,
+            noise: float = NOISE,
+            std: float | None = None,
+            of: Of = "gradient",
+            channels: Channels = "absolute",
+            seed: int = 0,
+        ) -> Floats:
+            too_few = f"must be {least} or more" + ": a single one does not vary" * (least > 1)
+            probe.require(samples >= least, "samples", samples, too_few)
+            found = moments(probe, samples=samples, noise=noise, std=std, of=of, seed=seed)
+            return by_pixel(probe, statistic(found), channels)
+
+        run.__doc__ = statistic.__doc__
+        driver(name, source=source, needs="gradient", any_axes=True)(run)
+        return statistic
+
+    return register
 
 
-@driver("squaregrad", source="Hooker et al. 2019, arXiv:1806.10758", needs="gradient", any_axes=True)
-def squaregrad(
-    probe: Probe,
-    *,
-    samples: int = SAMPLES,
-    noise: float = NOISE,
-    std: float | None = None,
-    of: Of = "gradient",
-    channels: Channels = "absolute",
-    seed: int = 0,
-) -> Floats:
+@of_moments("smoothgrad", source="Smilkov et al. 2017, arXiv:1706.03825")
+def smoothgrad(found: Moments) -> NDArray[np.float64]:
+    """The mean gradient of noisy copies of the picture."""
+    return found.mean
+
+
+@of_moments("squaregrad", source="Hooker et al. 2019, arXiv:1806.10758")
+def squaregrad(found: Moments) -> NDArray[np.float64]:
     """The mean squared gradient of noisy copies of the picture. Options as of smoothgrad."""
-    found = moments(probe, samples=samples, noise=noise, std=std, of=of, seed=seed)
-    return by_pixel(probe, found.mean_square, channels)
+    return found.mean_square
 
 
-@driver("vargrad", source="Adebayo et al. 2018, arXiv:1810.03307", needs="gradient", any_axes=True)
-def vargrad(
-    probe: Probe,
-    *,
-    samples: int = SAMPLES,
-    noise: float = NOISE,
-    std: float | None = None,
-    of: Of = "gradient",
-    channels: Channels = "absolute",
-    seed: int = 0,
-) -> Floats:
+@of_moments("vargrad", source="Adebayo et al. 2018, arXiv:1810.03307", least=2)
+def vargrad(found: Moments) -> NDArray[np.float64]:
     """The variance of the gradient over noisy copies of the picture. Options as of smoothgrad."""
-    probe.require(samples > 1, "samples", samples, "must be 2 or more: a single one does not vary")
-    found = moments(probe, samples=samples, noise=noise, std=std, of=of, seed=seed)
-    return by_pixel(probe, found.variance, channels)
+    return found.variance
 
 
 def moments(probe: Probe, *, samples: int, noise: float, std: float | None, of: Of, seed: int) -> Moments:

@@ -7,6 +7,17 @@ from collections.abc import Sequence
 from onnxcam.errors.base import OnnxCamError
 from onnxcam.errors.running import InputMismatch
 
+__all__ = [
+    "ArrayError",
+    "ArrayMismatch",
+    "ArrayNotFound",
+    "ArrayNotReadable",
+    "InvalidArray",
+    "InvalidSlice",
+    "NotAnArray",
+    "OnlyForPictures",
+]
+
 
 class ArrayError(OnnxCamError):
     """A signal or volume that cannot be read: catch this to go on with the next one."""

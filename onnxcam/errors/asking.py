@@ -6,6 +6,24 @@ from collections.abc import Iterable, Sequence
 
 from onnxcam.errors.base import OnnxCamError, did_you_mean
 
+__all__ = [
+    "InvalidExpression",
+    "InvalidGroup",
+    "InvalidOption",
+    "NeedsLayers",
+    "NoAttention",
+    "NoAttribution",
+    "NoLayerNeeded",
+    "NoSuchBaseline",
+    "NoSuchScore",
+    "NotAPair",
+    "NothingToCompare",
+    "OneLayerOnly",
+    "TooManyLayers",
+    "UnknownChannels",
+    "UnknownOption",
+]
+
 
 class NoSuchScore(OnnxCamError):
     """The model has no score of the kind that was asked for."""

@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+__all__ = [
+    "OnnxCamError",
+    "UnknownChoice",
+    "did_you_mean",
+]
+
 
 class OnnxCamError(Exception):
     """An error of the user's making, or of the model's: one line with the remedy, no traceback needed.

@@ -7,6 +7,20 @@ from pathlib import Path
 
 from onnxcam.errors.base import OnnxCamError, did_you_mean
 
+__all__ = [
+    "CannotConvert",
+    "ConversionMismatch",
+    "InvalidSource",
+    "MissingWeights",
+    "NoConverter",
+    "StateMismatch",
+    "UnknownModel",
+    "UnknownSize",
+    "UnsafeSource",
+    "UnsupportedLayer",
+    "WrongInputSize",
+]
+
 SHOWN = 10
 
 

@@ -6,6 +6,15 @@ from collections.abc import Iterable
 
 from onnxcam.errors.base import OnnxCamError
 
+__all__ = [
+    "DetectorUnclear",
+    "InvalidDetectorSetting",
+    "NoClassMaps",
+    "NotThatDetector",
+    "RawBoxes",
+    "UnknownClassCount",
+]
+
 
 class DetectorUnclear(OnnxCamError):
     """The model is a detector whose outputs fit several kinds of heads, which differ in numbers that nothing shows."""

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from onnxcam.errors.base import OnnxCamError
 
+__all__ = [
+    "InvalidBoxes",
+    "MetricNeedsBoxes",
+    "MetricNeedsModel",
+    "NothingToRandomise",
+]
+
 
 class InvalidBoxes(OnnxCamError):
     """Boxes that cannot be read, or do not fit the pictures."""

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from onnxcam.errors.base import OnnxCamError
+
+__all__ = [
+    "CannotWriteFile",
+    "CyclicModel",
+    "ExternalDataOutsideFolder",
+    "ExternalDataTooShort",
+    "InvalidLabels",
+    "InvalidModelFile",
+    "MissingExternalData",
+    "MissingModelFile",
+    "TruncatedModelFile",
+    "UnknownReportFormat",
+    "WouldOverwriteImage",
+    "WouldOverwriteModel",
+]
 
 
 class MissingModelFile(OnnxCamError):
@@ -24,6 +41,14 @@ class TruncatedModelFile(InvalidModelFile):
 
     def __init__(self, name: str) -> None:
         super().__init__(name, "it is truncated, the end is missing (an unfinished download or copy?)")
+
+
+class CyclicModel(InvalidModelFile):
+    """Nodes of the model read what depends on their own outputs."""
+
+    def __init__(self, name: str, tensors: Sequence[str]) -> None:
+        way = " → ".join(repr(tensor) for tensor in tensors[:6])
+        super().__init__(name, f"its nodes wait for one another, {way}{' → …' if len(tensors) > 6 else ''}")
 
 
 class MissingExternalData(OnnxCamError):

@@ -4,6 +4,23 @@ from __future__ import annotations
 
 from onnxcam.errors.base import OnnxCamError
 
+__all__ = [
+    "ChangingState",
+    "DisconnectedTensor",
+    "FlatPath",
+    "IntegerTensor",
+    "NoGradientForm",
+    "NoGradientRule",
+    "NoLinearHead",
+    "NoPathToScore",
+    "NoRelevanceRule",
+    "NotRepeatable",
+    "RandomDropout",
+    "TrainingModeBatchNormalization",
+    "UnknownShape",
+    "UnresolvedSequence",
+]
+
 
 class NoGradientRule(OnnxCamError):
     """An op between the layer and the score has no gradient rule."""

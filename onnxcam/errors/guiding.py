@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from onnxcam.errors.base import OnnxCamError
 
+__all__ = [
+    "InvalidBox",
+    "InvalidReference",
+    "InvalidRegion",
+    "NotAVideo",
+    "NotGuided",
+]
+
 
 class InvalidBox(OnnxCamError):
     """A box that is none, or lies outside the picture."""

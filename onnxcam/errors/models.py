@@ -6,6 +6,20 @@ from collections.abc import Iterable, Mapping
 
 from onnxcam.errors.base import OnnxCamError, did_you_mean
 
+__all__ = [
+    "AlreadyExplainGraph",
+    "NameTaken",
+    "NoClassScores",
+    "NoSpatialLayer",
+    "UnknownDomain",
+    "UnknownLayer",
+    "UnknownScore",
+    "UnknownTensor",
+    "UnsupportedOperator",
+    "UnsupportedOpset",
+    "VanishedLayer",
+]
+
 
 class UnsupportedOpset(OnnxCamError):
     """The model is of an ONNX version that is too old or too new."""

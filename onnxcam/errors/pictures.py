@@ -6,6 +6,21 @@ from collections.abc import Iterable
 
 from onnxcam.errors.base import OnnxCamError
 
+__all__ = [
+    "CorruptImage",
+    "EmptyImage",
+    "HeatmapRangeError",
+    "ImageError",
+    "ImageNotFound",
+    "ImageNotReadable",
+    "ImageSizeMismatch",
+    "InvalidPreprocessing",
+    "NotAnImage",
+    "SomeImagesFailed",
+    "UnknownPictureFormat",
+    "UnsupportedImage",
+]
+
 
 class ImageError(OnnxCamError):
     """A picture that cannot be read: catch this to go on with the next one."""

@@ -6,6 +6,31 @@ from collections.abc import Iterable, Sequence
 
 from onnxcam.errors.base import OnnxCamError, did_you_mean
 
+__all__ = [
+    "BuildOptionsUnused",
+    "ExplainGraphNotFound",
+    "ExplainGraphNotLoadable",
+    "GraphLacksOutput",
+    "InputMismatch",
+    "InvalidMetadata",
+    "InvalidProviderOptions",
+    "InvalidTarget",
+    "LabelAmbiguous",
+    "LabelNotFound",
+    "MetadataTooNew",
+    "MissingExtra",
+    "NoChannels",
+    "NoDriver",
+    "NotAnExplainGraph",
+    "OnlyPictures",
+    "OptionsFixed",
+    "ProviderNotAvailable",
+    "RunFailed",
+    "RuntimeMissing",
+    "TargetOutOfRange",
+    "TooManyConcepts",
+]
+
 
 class RuntimeMissing(OnnxCamError):
     """ONNX Runtime is not installed, or is broken."""

@@ -95,17 +95,8 @@ def row_of(
             values[metric.name] = found.value if isinstance(found, Curve) else found
             if isinstance(found, Curve):
                 curves[metric.name] = found
-    return Row(
-        image=name,
-        target_index=explanation.target_index,
-        label=explanation.label,
-        score=explanation.target_score,
-        method=subject.method,
-        layer=subject.layer,
-        status=explanation.status,
-        values=values,
-        curves=curves,
-    )
+    said = explanation.summary | {"method": subject.method, "layer": subject.layer}
+    return Row(image=name, values=values, curves=curves, **said)
 
 
 def name_of(image: Any, index: int) -> str:

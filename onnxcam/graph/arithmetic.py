@@ -15,6 +15,8 @@ import onnx.helper
 import onnx.numpy_helper
 from numpy.typing import NDArray
 
+from onnxcam.registry import entering
+
 Array = NDArray[Any]
 Arrays = Sequence[Array | None]
 Fold = Callable[[Any, Mapping[str, Any]], list[Array] | None]
@@ -31,14 +33,10 @@ def is_partial(array: Array) -> bool:
 def folds(*op_types: str) -> Callable[[Fold], Fold]:
     """Registers what the ops do; entries may be unknown."""
 
-    def register(fold: Fold) -> Fold:
-        for op_type in op_types:
-            if op_type in FOLDS:
-                raise ValueError(f"{op_type} is folded already")
-            FOLDS[op_type] = lambda inputs, attributes: _settled(fold(inputs, attributes))
-        return fold
+    def settling(fold: Fold) -> Fold:
+        return lambda inputs, attributes: _settled(fold(inputs, attributes))
 
-    return register
+    return entering(FOLDS, *op_types, what="fold of", row=settling)
 
 
 def _settled(results: list[Array] | None) -> list[Array] | None:

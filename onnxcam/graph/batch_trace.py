@@ -13,6 +13,7 @@ from onnx import ModelProto, NodeProto
 
 from onnxcam.graph.adapters import Draft, Scope
 from onnxcam.graph.walk import reads
+from onnxcam.registry import entering
 
 OPSET = 18
 
@@ -45,15 +46,7 @@ RULES: dict[str, Rule] = {}
 
 def follows(*op_types: str) -> Callable[[R], R]:
     """Registers where the ops' outputs count the images; called only when some input does."""
-
-    def register(rule: R) -> R:
-        for op_type in op_types:
-            if op_type in RULES:
-                raise ValueError(f"{op_type} has a rule already")
-            RULES[op_type] = rule
-        return rule
-
-    return register
+    return entering(RULES, *op_types, what="rule for")
 
 
 class Trace:

@@ -9,6 +9,7 @@ from typing import TypeAlias
 from onnx import NodeProto
 
 from onnxcam.graph.adapters import Draft
+from onnxcam.registry import entering
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,4 @@ RESOLVERS: dict[str, Resolver] = {}
 
 def resolves(op_type: str) -> Callable[[Resolver], Resolver]:
     """Registers what gives the nodes in place of one op on lists, None where it must stay."""
-
-    def register(resolver: Resolver) -> Resolver:
-        if op_type in RESOLVERS:
-            raise ValueError(f"{op_type} is resolved already")
-        RESOLVERS[op_type] = resolver
-        return resolver
-
-    return register
+    return entering(RESOLVERS, op_type, what="resolver for")

@@ -15,6 +15,7 @@ import onnx.helper
 from onnx import NodeProto
 
 from onnxcam.graph.adapters import Draft, Scope, refuse, source, take
+from onnxcam.registry import entering
 
 
 class Quantized(NamedTuple):
@@ -38,14 +39,7 @@ MOVES = frozenset(
 
 def rewrites(op_type: str) -> Callable[[Rewrite], Rewrite]:
     """Registers how an integer op is written with a float one."""
-
-    def register(rewrite: Rewrite) -> Rewrite:
-        if op_type in REWRITES:
-            raise ValueError(f"{op_type} is rewritten already")
-        REWRITES[op_type] = rewrite
-        return rewrite
-
-    return register
+    return entering(REWRITES, op_type, what="rewrite of")
 
 
 def to_float(node: NodeProto, scope: Scope, grids: dict[str, Quantized]) -> list[NodeProto]:

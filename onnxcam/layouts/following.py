@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnxcam.graph import Dim, Node, Tape, Value
 from onnxcam.layouts.axes import BATCH, COLUMNS, LENGTH, ROWS, Atom, Axes, Axis, joined, marked, plain, size_of
 from onnxcam.layouts.pictures import picture_layout
+from onnxcam.registry import entering
 
 # What they give is a size or an index: nothing of the picture itself.
 MEASURES = frozenset("Shape Size NonZero ArgMax ArgMin".split())
@@ -25,15 +26,7 @@ RULES: dict[str, Rule] = {}
 
 def follows(*op_types: str) -> Callable[[R], R]:
     """Registers what the ops' outputs count: axes for all of them, a list with some for each, None where unknown."""
-
-    def register(rule: R) -> R:
-        for op_type in op_types:
-            if op_type in RULES:
-                raise ValueError(f"{op_type} has a rule already")
-            RULES[op_type] = rule
-        return rule
-
-    return register
+    return entering(RULES, *op_types, what="rule for")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ tensor of all tokens, but the gradient at those of the picture is zero.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from onnxcam.graph import Node, Tape, Value
 from onnxcam.layouts.axes import Axes, is_marked, is_spatial
 from onnxcam.layouts.following import MEASURES, Followed
@@ -31,7 +33,7 @@ class Reach:
 
     def __init__(self, tape: Tape, followed: Followed, score: Value, *, through_maxima: bool = True) -> None:
         self.tape, self.followed, self.score, self.through_maxima = tape, followed, score, through_maxima
-        self.below = _below(score)
+        self.below = below([score])
         self.nodes = [
             node
             for node in tape.nodes
@@ -110,9 +112,10 @@ class Reach:
         return node.op_type in PICKS and takes_only_beside(node, self.followed.axes[source][place[1]])
 
 
-def _below(score: Value) -> set[Value]:
-    """The score and everything that it is computed from, sizes apart."""
-    found, open_values = {score}, [score]
+def below(ends: Iterable[Value]) -> set[Value]:
+    """The tensors and everything that they are computed from, sizes and indices apart."""
+    found = set(ends)
+    open_values = list(found)
     while open_values:
         producer = open_values.pop().producer
         if producer is None or producer.op_type in MEASURES:

@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from onnxcam.graph import Dim
 from onnxcam.layouts.axes import BATCH, Atom, Axes, Axis, merged, split
+
+
+class End(NamedTuple):
+    """One end of a row of atoms.
+
+    Attributes:
+        take: takes the outermost one off.
+        put: puts one there.
+        cut: an atom into a piece of that size, the one which is to lie outermost, and the rest; None if it cannot be.
+    """
+
+    take: Callable[[deque[Atom]], Atom]
+    put: Callable[[deque[Atom], Atom], None]
+    cut: Callable[[Atom, int], tuple[Atom, Atom] | None]
 
 
 def regroup(axes: Axes, sizes: Sequence[Dim]) -> Axes | None:
@@ -30,43 +45,45 @@ def regroup(axes: Axes, sizes: Sequence[Dim]) -> Axes | None:
     return tuple(found[index] for index in range(len(sizes)))
 
 
+def _cut_at_back(atom: Atom, size: int) -> tuple[Atom, Atom] | None:
+    pieces = split(atom, size)
+    return None if pieces is None else (pieces[1], pieces[0])
+
+
+def _cut_at_front(atom: Atom, size: int) -> tuple[Atom, Atom] | None:
+    return split(atom, atom.size // size) if isinstance(atom.size, int) else None
+
+
+BACK = End(deque.pop, deque.append, _cut_at_back)
+FRONT = End(deque.popleft, deque.appendleft, _cut_at_front)
+
+
 def _taken_from_back(atoms: deque[Atom], size: Dim) -> list[Atom] | None:
     """The last atoms, which fill a dimension of the size, taken from `atoms`; None, and nothing taken, if none do."""
-    if not isinstance(size, int):
-        return None
-    left, axis = deque(atoms), deque[Atom]()
-    while size > 1:
-        atom = left.pop() if left else None
-        if atom is None or not isinstance(atom.size, int):
-            return None
-        if size % atom.size:
-            pieces = None if atom.size % size else split(atom, size)
-            if pieces is None:
-                return None
-            left.append(pieces[0])
-            atom = pieces[1]
-        axis.appendleft(atom)
-        size //= int(atom.size or 1)
-    atoms.clear()
-    atoms.extend(left)
-    return list(axis)
+    axis = _taken(atoms, size, BACK) if isinstance(size, int) else None
+    return None if axis is None else axis[::-1]
 
 
 def _taken_from_front(atoms: deque[Atom], size: Dim) -> list[Atom] | None:
     """Likewise the first ones; a dimension known only at run time is filled by the atom of its symbol."""
     if not isinstance(size, int):
         return [atoms.popleft()] if atoms and size is not None and atoms[0].size == size else None
+    return _taken(atoms, size, FRONT)
+
+
+def _taken(atoms: deque[Atom], size: int, end: End) -> list[Atom] | None:
+    """The atoms at that end which fill a dimension of the size, the outermost first."""
     left, axis = deque(atoms), list[Atom]()
     while size > 1:
-        atom = left.popleft() if left else None
+        atom = end.take(left) if left else None
         if atom is None or not isinstance(atom.size, int):
             return None
         if size % atom.size:
-            pieces = None if atom.size % size else split(atom, atom.size // size)
+            pieces = None if atom.size % size else end.cut(atom, size)
             if pieces is None:
                 return None
-            atom = pieces[0]
-            left.appendleft(pieces[1])
+            atom, rest = pieces
+            end.put(left, rest)
         axis.append(atom)
         size //= int(atom.size or 1)
     atoms.clear()

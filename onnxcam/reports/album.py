@@ -34,7 +34,7 @@ class Line:
         name: what the picture is called: its path.
         file: the overlay that was written; None where none was.
         label: the class, or its number where it has no name; empty where there is no heatmap.
-        index: the class's number; None where there is no heatmap.
+        target_index: the class's number; None where there is no heatmap.
         status: that of the explanation, or "failed".
         reason: what is wrong; empty when all is well.
         ms: what the heatmap took.
@@ -46,7 +46,7 @@ class Line:
     name: str
     file: Path | None = None
     label: str = ""
-    index: int | None = None
+    target_index: int | None = None
     score: float | None = None
     status: str = "failed"
     reason: str = ""
@@ -84,18 +84,13 @@ class Album:
             Line(
                 name=name,
                 file=file,
-                label=explanation.name,
-                index=explanation.target_index,
-                score=explanation.target_score,
-                status=explanation.status,
                 reason=explanation.reason,
-                method=explanation.method,
-                layer=explanation.layer,
                 ms=ms,
                 photo=self._photo(name, small.image),
                 heat=data_uri(heat, HEAT_QUALITY),
                 thumb=data_uri(overlay, THUMB_QUALITY),
                 size=(overlay.shape[1], overlay.shape[0]),
+                **{**explanation.summary, "label": explanation.name},
             )
         )
 

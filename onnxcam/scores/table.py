@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from onnxcam.errors import UnknownScore
 from onnxcam.graph import Dim, Value
+from onnxcam.registry import entering
 from onnxcam.scores.selection import Ask, Selection, select_class
 
 
@@ -76,13 +77,10 @@ KINDS: dict[str, Kind] = {}
 def score_kind(name: str, *, automatic: bool = False) -> Callable[[Finder], Finder]:
     """A decorator: the function (tape, detail) → Scores finds the scores of that kind; its docstring is the summary."""
 
-    def register(find: Finder) -> Finder:
-        if name in KINDS:
-            raise ValueError(f"there is a kind of score {name!r} already")
-        KINDS[name] = Kind(name, (find.__doc__ or "").strip().partition("\n")[0], find, automatic)
-        return find
+    def kind(find: Finder) -> Kind:
+        return Kind(name, (find.__doc__ or "").strip().partition("\n")[0], find, automatic)
 
-    return register
+    return entering(KINDS, name, what="kind of score", row=kind)
 
 
 def kind_named(name: str) -> Kind:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from onnxcam.graph import Value
+from onnxcam.registry import entering
 from onnxcam_converters.keras.layer import Layer
 
 # From the layer, which knows its era, and a value, with the parameters that Keras gives the function.
@@ -18,14 +19,7 @@ LEAKY = 0.2
 
 
 def _elementwise(*names: str) -> Callable[[Elementwise], Elementwise]:
-    def enter(function: Elementwise) -> Elementwise:
-        for name in names:
-            if name in ELEMENTWISE:
-                raise ValueError(f"{name} is entered already")
-            ELEMENTWISE[name] = function
-        return function
-
-    return enter
+    return entering(ELEMENTWISE, *names, what="function")
 
 
 def _entered(name: str, op_type: str, **attributes: Any) -> None:

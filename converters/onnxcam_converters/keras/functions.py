@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from onnxcam.registry import entering
 from onnxcam_converters.keras.arrays import array_of
 from onnxcam_converters.keras.layer import Layer
 from onnxcam_converters.keras.operands import Operand
@@ -34,15 +35,7 @@ FUNCTIONS: dict[str, Function] = {}
 
 def function(names: str, **renamed: str) -> Callable[[Body], Body]:
     """Enters a body under names, "ops.Mean tf.math.reduce_mean node.Mean"; `renamed` are other names of arguments."""
-
-    def enter(body: Body) -> Body:
-        for name in names.split():
-            if name in FUNCTIONS:
-                raise ValueError(f"{name} is entered already")
-            FUNCTIONS[name] = Function(body, renamed)
-        return body
-
-    return enter
+    return entering(FUNCTIONS, *names.split(), what="function", row=lambda body: Function(body, renamed))
 
 
 def perform(layer: Layer, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:

@@ -10,11 +10,11 @@ import numpy as np
 from onnxcam.conversion import Request
 from onnxcam.errors import InvalidSource, WrongInputSize
 from onnxcam.graph import Dim, Tape
+from onnxcam_converters.batch import BATCH
 from onnxcam_converters.keras.policies import policy_name
 from onnxcam_converters.keras.specs import Architecture, Spec
 from onnxcam_converters.keras.tensor import Tensor
 
-BATCH = "N"
 SPACE = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}
 KEPT_TYPES = frozenset(("int32", "int64", "uint8", "bool"))
 PICTURE_CHANNELS = (1, 2, 3, 4)

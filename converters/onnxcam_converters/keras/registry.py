@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from onnxcam.registry import entering
+
 # From the layer and the arguments of one call of it, tensors and numbers nested as Keras nests them, to what it gives.
 Rule: TypeAlias = Callable[..., Any]
 RULES: dict[str, Rule] = {}
@@ -12,12 +14,4 @@ RULES: dict[str, Rule] = {}
 
 def reads(*kinds: str) -> Callable[[Rule], Rule]:
     """Enters a rule `rule(layer, *args, **kwargs) -> Tensor | list[Tensor]` for layers of these class names."""
-
-    def enter(rule: Rule) -> Rule:
-        for kind in kinds:
-            if kind in RULES:
-                raise ValueError(f"{kind} has a rule already")
-            RULES[kind] = rule
-        return rule
-
-    return enter
+    return entering(RULES, *kinds, what="rule for")

@@ -11,6 +11,7 @@ from onnx import ModelProto
 from onnxcam.errors import CannotConvert
 from onnxcam.facts import author_facts, note
 from onnxcam_converters.anchors import anchor, rename
+from onnxcam_converters.batch import name_batch
 from onnxcam_converters.padding import protect_pads
 from onnxcam_converters.quiet import Remarks, quiet, reason_of
 from onnxcam_converters.tensorflow.frozen import FrozenGraph, lift_constants
@@ -20,7 +21,6 @@ from onnxcam_converters.tensorflow.taps import expose, exposed
 
 # The highest that tf2onnx 1.17 writes.
 OPSET = 18
-BATCH = "N"
 # What tf2onnx lets through of its own and of TensorFlow's mistakes.
 FAILURES = (
     ValueError,
@@ -56,7 +56,7 @@ def to_onnx(frozen: FrozenGraph, what: str) -> ModelProto:
     average_in_place(model.graph)
     anchor(model, exposed(model, frozen, extra), extra=extra)
     _name_ends(model, {tensor: name for name, tensor in (*frozen.inputs.items(), *frozen.outputs.items())})
-    _name_batch(model)
+    name_batch(model)
     fix_reshapes(model)
     protect_pads(model)
     return model
@@ -96,13 +96,3 @@ def _name_ends(model: ModelProto, names: Mapping[str, str]) -> None:
     graph = model.graph
     taken = {name for node in graph.node for name in (*node.input, *node.output)} - names.keys()
     rename(graph, {tensor: name for tensor, name in names.items() if name not in taken})
-
-
-def _name_batch(model: ModelProto) -> None:
-    """Calls the open first dimension N; forgets the names that tf2onnx gives other open ones."""
-    for value in (*model.graph.input, *model.graph.output):
-        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
-            if not dim.HasField("dim_value"):
-                dim.Clear()
-                if axis == 0:
-                    dim.dim_param = BATCH

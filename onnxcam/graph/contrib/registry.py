@@ -9,6 +9,7 @@ import onnx.helper
 from onnx import NodeProto
 
 from onnxcam.graph.adapters import Draft, Scope, refuse, take
+from onnxcam.registry import entering
 
 Equivalent = Callable[[Draft, NodeProto], list[NodeProto]]
 
@@ -34,15 +35,7 @@ class UnknownYet(Exception):
 
 def equals(*op_types: str, inputs: int, outputs: int = 1) -> Callable[[Equivalent], Equivalent]:
     """Registers what does the same as an op of com.microsoft; a node with more inputs or outputs is refused."""
-
-    def register(function: Equivalent) -> Equivalent:
-        for op_type in op_types:
-            if op_type in EQUIVALENTS:
-                raise ValueError(f"{op_type} has an equivalent already")
-            EQUIVALENTS[op_type] = Entry(function, inputs, outputs)
-        return function
-
-    return register
+    return entering(EQUIVALENTS, *op_types, what="form of", row=lambda function: Entry(function, inputs, outputs))
 
 
 def equivalent(entry: Entry, node: NodeProto, scope: Scope) -> list[NodeProto]:

@@ -16,9 +16,9 @@ import numpy as np
 from onnxcam.graph import Node, Tape, Value
 from onnxcam.layouts import Followed, Form, form_of
 from onnxcam.layouts.following import MEASURES
+from onnxcam.layouts.reach import below
 from onnxcam.scores.detectors.grids import sides
 from onnxcam.scores.detectors.plumbing import LEARNT, MOVING
-from onnxcam.scores.detectors.walking import below
 
 HALVING = Fraction(1, 2)
 TOKENS_RANK = 3  # (N, T, C)

@@ -10,6 +10,7 @@ import numpy as np
 from onnxcam.errors import UnknownClassCount
 from onnxcam.graph import Node, Tape, Value
 from onnxcam.layouts import find_picture
+from onnxcam.layouts.reach import below
 from onnxcam.scores.detectors.boxes import as_corners, columns, float32, in_pixels
 from onnxcam.scores.detectors.detections import Detections
 from onnxcam.scores.detectors.grids import pyramid_of, size_of
@@ -18,7 +19,7 @@ from onnxcam.scores.detectors.plumbing import MOVING, SQUASHING, STORING, parts
 from onnxcam.scores.detectors.settings import Settings
 from onnxcam.scores.detectors.squashing import log_odds
 from onnxcam.scores.detectors.tables import is_float
-from onnxcam.scores.detectors.walking import below, first_above, without_sizes
+from onnxcam.scores.detectors.walking import first_above, without_sizes
 
 MOST_LISTED = 1000
 NAMES = ("list", "yolov10", "yolo26")

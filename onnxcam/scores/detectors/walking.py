@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from onnxcam.graph import Node, Value
-from onnxcam.layouts.following import MEASURES
 from onnxcam.scores.detectors.plumbing import RESHAPING, STORING
-
-
-def below(ends: Iterable[Value]) -> set[Value]:
-    """The tensors and everything that they are computed from, sizes and indices apart."""
-    found = set(ends)
-    open_values = list(found)
-    while open_values:
-        producer = open_values.pop().producer
-        if producer is None or producer.op_type in MEASURES:
-            continue
-        fresh = producer.reads - found
-        found |= fresh
-        open_values.extend(fresh)
-    return found
 
 
 def first_above(value: Value, op_type: str, *, through: Collection[str]) -> Node | None:

@@ -24,12 +24,10 @@ def conv_lstm(
     layer: Layer, x: Tensor | Sequence[Any], initial_state: Any = None, mask: None = None
 ) -> Tensor | list[Tensor]:
     """Each step a picture: gates of convolutions of it and of the picture before."""
-    if mask is not None:
-        raise layer.refuse("its argument 'mask' is not covered")
     layer.ignore("filters", *ASIDE)
     layer.expect("stateful", False)
     layer.expect("time_major", False)
-    x, states = arguments(x, initial_state)
+    x, states = arguments(layer, x, initial_state, mask=mask)
     times = range(_steps(layer, x))
     order = list(reversed(times)) if layer.option("go_backwards", default=False) else list(times)
     inputs, recurrent, window = _projected(layer, x)

@@ -97,9 +97,7 @@ def recurrent(
     layer: Layer, x: Tensor | Sequence[Any], initial_state: Any = None, mask: None = None
 ) -> Tensor | list[Tensor]:
     """The last output or all of them, and the last states where they are asked for."""
-    if mask is not None:
-        raise layer.refuse("its argument 'mask' is not covered")
-    x, states = arguments(x, initial_state)
+    x, states = arguments(layer, x, initial_state, mask=mask)
     plans = plans_of(layer)
     gone = Passage(layer, plans, layer.weights(*(name for plan in plans for name in plan.names())))
     run, backwards = gone.run(x, states), bool(layer.option("go_backwards", default=False))
@@ -108,8 +106,14 @@ def recurrent(
     return [y, *state_tensors(run, x)] if layer.option("return_state", default=False) else y
 
 
-def arguments(x: Any, initial_state: Any) -> tuple[Tensor, list[Tensor]]:
-    """The sequence and the first states: Keras 2 puts them all in one list."""
+def arguments(layer: Layer, x: Any, initial_state: Any, *, mask: Any) -> tuple[Tensor, list[Tensor]]:
+    """The sequence and the first states: Keras 2 puts them all in one list.
+
+    Raises:
+        UnsupportedLayer: for a mask.
+    """
+    if mask is not None:
+        raise layer.refuse("its argument 'mask' is not covered")
     if isinstance(x, Tensor):
         return x, list(_flat(initial_state))
     return x[0], list(_flat([*x[1:], initial_state]))

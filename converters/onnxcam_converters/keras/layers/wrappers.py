@@ -31,9 +31,7 @@ def bidirectional(
     layer: Layer, x: Tensor | Sequence[Any], initial_state: Any = None, mask: None = None
 ) -> Tensor | list[Tensor]:
     """A recurrent layer and its like that goes back in time, their outputs joined step by step."""
-    if mask is not None:
-        raise layer.refuse("its argument 'mask' is not covered")
-    x, states = arguments(x, initial_state)
+    x, states = arguments(layer, x, initial_state, mask=mask)
     entries, half = _entries(layer), len(states) // 2
     both = [inside(layer, entry) for entry in entries]
     passages = _passages(layer, entries, both)

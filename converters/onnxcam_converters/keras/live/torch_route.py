@@ -14,6 +14,7 @@ from onnx import ModelProto
 from onnxcam.errors import CannotConvert
 from onnxcam.graph.walk import Names, all_nodes
 from onnxcam_converters.anchors import Anchors, anchor, rename
+from onnxcam_converters.batch import name_batch
 from onnxcam_converters.keras.live.calls import recorded
 from onnxcam_converters.keras.live.framework import framework_of
 from onnxcam_converters.keras.live.reference import flat
@@ -23,7 +24,6 @@ from onnxcam_converters.quiet import quiet, reason_of
 
 NAME = "Keras on PyTorch, torch.onnx, dynamo"
 OPSET = 18
-BATCH = "N"
 # A batch of 1 would be taken for a constant.
 EXAMPLE_BATCH = 3
 FAILURES = (torch.onnx.OnnxExporterError, ValueError, TypeError, RuntimeError, LookupError, AttributeError)
@@ -54,7 +54,8 @@ def convert(model: Any, inputs: Sequence[Input], what: str) -> ModelProto:
     names |= {value.name: tensor.name for value, tensor in zip(exported.graph.input, inputs, strict=True)}
     fresh = Names(exported.graph)
     rename(exported.graph, {old: new if new == old else fresh.fresh(new) for old, new in names.items()})
-    _name_batch(exported)
+    del exported.graph.value_info[:]
+    name_batch(exported)
     protect_pads(exported)
     return exported
 
@@ -118,13 +119,3 @@ def _name_nodes(model: ModelProto, found: Anchors) -> None:
     for node in model.graph.node:
         if node.output[0] in layers:
             node.name = f"{layers[node.output[0]]}/{node.op_type}"
-
-
-def _name_batch(model: ModelProto) -> None:
-    del model.graph.value_info[:]
-    for value in (*model.graph.input, *model.graph.output):
-        for axis, dim in enumerate(value.type.tensor_type.shape.dim):
-            if not dim.HasField("dim_value"):
-                dim.Clear()
-                if axis == 0:
-                    dim.dim_param = BATCH
