@@ -181,8 +181,22 @@ def export(net: DigitNet, path: Path) -> None:
     preprocessing |= {"mean": [0, 0, 0], "std": [1, 1, 1], "layout": "NCHW"}
     said = {"labels": LABELS, "preprocessing": preprocessing}
     model.metadata_props.add(key="onnxcam.model", value=json.dumps(said))
+    halve_weights(model)
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString())
+
+
+def halve_weights(model: onnx.ModelProto) -> None:
+    """Keeps the weights in half the bytes, as float16 behind a Cast; the net still counts in float32."""
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) > 1:
+            name, narrow = tensor.name, onnx.numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(narrow, f"{name}.half"))
+            casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], name=name, to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
 
 
 def forget_machine(model: onnx.ModelProto) -> None:
