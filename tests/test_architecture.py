@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "onnxcam"
 # A module imports only from lower floors, or from its own package.
 FLOORS = {
     "errors": 0,
+    "registry": 0.05,
     # the run half
     "files": 0.1, "exif": 0.1, "metadata": 0.1, "resizing": 0.1, "geometry": 0.1, "labels": 0.1,
     "parameters": 0.1, "fillings": 0.1, "normalizing": 0.2, "drivers": 0.3, "arrays": 0.1,
@@ -99,6 +100,14 @@ def test_only_graph_speaks_protobuf():
     for path in modules():
         if home(path) != "graph":
             assert not [name for name in imported(path) if name.startswith("onnx.")], path
+
+
+def test_every_error_can_be_imported_from_the_package_of_errors():
+    from onnxcam import errors
+
+    for path in (PACKAGE / "errors").glob("*.py"):
+        for node in ast.parse(path.read_text()).body:
+            assert not isinstance(node, ast.ClassDef) or hasattr(errors, node.name), f"{path.name}: {node.name}"
 
 
 def test_loading_an_explain_graph_brings_in_neither_onnx_nor_a_framework(tmp_path: Path):
