@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,9 @@ import onnxruntime
 import pytest
 from formulas import Array, component, kernel_component, numpy_pytorch_grad_cam, scaled, upsampled
 from scipy.ndimage import zoom
+from small_nets import cnn
 
+from onnxcam import Explainer, convert
 from onnxcam.conventions import CONVENTIONS
 from onnxcam.errors import UnknownChannels
 from onnxcam.graph import Tape
@@ -155,6 +158,20 @@ def test_another_seed_gives_another_random_map():
 def test_fem_counts_the_places_above_k_deviations():
     a, g = tensors((2, 6, 7, 7))
     check(raw_map("fem", a, g, k=1.0), numpy_fem(a.astype(np.float64), g, 1))
+
+
+@pytest.mark.parametrize(("places", "k", "is_zero"), [(4, 2.0, True), (6, 2.0, False), (4, 1.5, False), (9, 3.0, True)])
+def test_of_few_places_none_can_be_far_above_the_mean(places: int, k: float, is_zero: bool):
+    a = np.zeros((1, 3, 1, places), np.float32)
+    a[..., 0] = 3.0
+    assert raw_map("fem", a, a, k=k).any() != is_zero
+
+
+def test_a_map_of_too_few_places_for_fem_is_said_to_be_zero(tmp_path: Path):
+    path, picture = tmp_path / "fem.onnx", np.random.default_rng(0).integers(0, 256, (4, 4, 3), np.uint8)
+    convert(cnn(x="float[N,3,4,4] x"), method="fem").save(path)
+    found = Explainer(path)(picture)
+    assert (found.status, found.heatmap.any()) == ("all-zero", False)
 
 
 @pytest.mark.parametrize("kernel", ["sigmoid", "rbf"])

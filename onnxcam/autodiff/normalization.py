@@ -32,12 +32,12 @@ def batch_normalization(g: Value, node: Node) -> list[Value | None]:
     scale, variance = node.input(1), node.input(4) + node.attributes.get("epsilon", 1e-5)
     deviation = op.Sqrt(variance)
     factor = scale / cast_like(deviation, scale)
-    dx = g * cast_like(_per_channel(factor, rank), g)
+    dx = g * cast_like(per_channel(factor, rank), g)
     if node.wanted <= {0}:
         return [dx]
     spatial = [axis for axis in range(rank) if axis != 1]
     db = cast_like(_sum(g, spatial), scale)
-    centred = node.x - cast_like(_per_channel(node.input(3), rank), g)
+    centred = node.x - cast_like(per_channel(node.input(3), rank), g)
     dscale = cast_like(_sum(g * centred, spatial), scale) / cast_like(deviation, scale)
     dmean = -cast_like(db * factor, variance)
     return [dx, dscale, db, dmean, cast_like(dscale * scale, variance) * (-0.5) / variance]
@@ -53,7 +53,7 @@ def layer_normalization(cotangents: Sequence[Value | None], node: Node) -> list[
     ones = op.Expand(op.number(1.0, x), runtime_sizes_along(x, axes))
     epsilon = node.attributes.get("epsilon", 1e-5)
     if x.dtype == np.float64:  # 1/σ would come out in float32
-        unit, inverse = _standardized(x, axes, epsilon=epsilon)
+        unit, inverse = standardized(x, axes, epsilon=epsilon)
     else:
         unit, _, inverse = op.emit("LayerNormalization", [x, ones], {"axis": first, "epsilon": epsilon}, outputs=3)
         inverse = cast_like(inverse, x)
@@ -72,8 +72,8 @@ def instance_normalization(g: Value, node: Node) -> list[Value | None]:
     """Every channel of every image by itself."""
     rank, scale = rank_of(node.x, node), node.input(1)
     spatial = range(2, rank)
-    unit, inverse = _standardized(node.x, spatial, epsilon=node.attributes.get("epsilon", 1e-5))
-    dx = _through_statistics(g * _per_channel(scale, rank), unit, inverse, spatial)
+    unit, inverse = standardized(node.x, spatial, epsilon=node.attributes.get("epsilon", 1e-5))
+    dx = _through_statistics(g * per_channel(scale, rank), unit, inverse, spatial)
     every = [axis for axis in range(rank) if axis != 1]
     return [dx, _sum(g * unit, every) if node.wants(1) else None, _sum(g, every) if node.wants(2) else None]
 
@@ -84,8 +84,8 @@ def group_normalization(g: Value, node: Node) -> list[Value | None]:
     op, x, scale = node.tape, node.x, node.input(1)
     grouped = op.ints(0, node.attributes["num_groups"], -1)
     inner = op.Reshape(g, grouped)
-    unit, inverse = _standardized(op.Reshape(x, grouped), [2], epsilon=node.attributes.get("epsilon", 1e-5))
-    dx = _through_statistics(inner * _per_channel(scale, 3), unit, inverse, [2])
+    unit, inverse = standardized(op.Reshape(x, grouped), [2], epsilon=node.attributes.get("epsilon", 1e-5))
+    dx = _through_statistics(inner * per_channel(scale, 3), unit, inverse, [2])
     return [
         op.Reshape(dx, shape_of(x)),
         _sum(inner * unit, [0, 2]) if node.wants(1) else None,
@@ -135,7 +135,7 @@ def _through_statistics(g: Value, unit: Value, inverse: Value, axes: Sequence[in
     return (g - _mean(g, axes) - unit * _mean(g * unit, axes)) * inverse
 
 
-def _standardized(x: Value, axes: Sequence[int], *, epsilon: float) -> tuple[Value, Value]:
+def standardized(x: Value, axes: Sequence[int], *, epsilon: float) -> tuple[Value, Value]:
     """x̂ and 1/σ, both of the type of `x`; the squares are summed in float32 at least."""
     op, wide = x.tape, widened(x)
     centred = wide - _mean(wide, axes)
@@ -156,7 +156,7 @@ def _window_sum(x: Value, node: Node, *, before: int, after: int) -> Value:
     return x if total is None else total
 
 
-def _per_channel(parameter: Value, rank: int) -> Value:
+def per_channel(parameter: Value, rank: int) -> Value:
     """(C,) → (C, 1, …, 1), so that it stretches over (N, C, …)."""
     return parameter.tape.Unsqueeze(parameter, parameter.tape.ints(*range(1, rank - 1))) if rank > 2 else parameter
 

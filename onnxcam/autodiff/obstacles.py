@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from onnxcam.autodiff.core import FLOATING, active_values
 from onnxcam.autodiff.registry import FLAT
 from onnxcam.errors import DisconnectedTensor, FlatPath, IntegerTensor, NoPathToScore
-from onnxcam.graph import Node, Tape, Value
+from onnxcam.graph import Node, Tape, Value, descendants
 
 
 def obstacle(x: Value, ends: Sequence[Value]) -> NoPathToScore:
@@ -20,20 +20,11 @@ def obstacle(x: Value, ends: Sequence[Value]) -> NoPathToScore:
     if x.dtype is not None and x.dtype.name not in FLOATING:
         return IntegerTensor(x.name, x.dtype.name)
     named = " and ".join(repr(end.name) for end in ends)
-    dependent = _dependents(x.tape, x)
+    dependent = descendants(x.tape, x)
     if dependent.isdisjoint(ends):
         return DisconnectedTensor(x.name, named)
     cuts = _cuts(x.tape, active_values(x.tape.nodes, [x]), ends)
     return FlatPath(x.name, named, cuts[-1].op_type, cuts[-1].title)
-
-
-def _dependents(tape: Tape, x: Value) -> set[Value]:
-    """All values that anything leads to from `x`, whether it has a derivative or not."""
-    found = {x}
-    for node in tape.nodes:
-        if not found.isdisjoint(node.reads):
-            found.update(node.outputs)
-    return found
 
 
 def _cuts(tape: Tape, active: set[Value], ends: Iterable[Value]) -> list[Node]:

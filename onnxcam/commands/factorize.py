@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,9 +19,11 @@ from onnxcam.options import (
     Conversion,
     Describing,
     Folder,
+    OtherInputs,
     Providers,
     Score,
     expanded,
+    inputs_of,
 )
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def factorize(
     alpha: Alpha = 0.75,
     legend: Annotated[bool, typer.Option("--legend/--no-legend", help="What each colour speaks for.")] = True,
     score: Score = None,
+    other_input: OtherInputs = None,
     *,
     describing: Describing,
     provider: Providers = None,
@@ -57,6 +60,7 @@ def factorize(
     from onnxcam.sources import open_once
 
     check_factorizing(like)
+    others = inputs_of(other_input)
     refuse_explain_graph(model)
     jobs = find_jobs(images, output)
     with console.without_native_noise():
@@ -66,7 +70,7 @@ def factorize(
         tell_story(replace(factorizer.explainer.metadata, conversion=source.story))
         describing.tell_what_was_assumed(factorizer.explainer)
         make_folder(output)
-        seen = list(looked(factorizer, jobs))
+        seen = list(looked(factorizer, jobs, others))
         found = factorizer.factorized([entry for _, entry in seen], concepts, seed=seed, like=like)
         tell_fit(found)
         for at, (job, _) in enumerate(seen):
@@ -75,15 +79,17 @@ def factorize(
         raise SomeImagesFailed(len(jobs) - len(seen), len(seen))
 
 
-def looked(factorizer: Factorizer, jobs: Sequence[Job]) -> Iterator[tuple[Job, Seen]]:
-    """What the layer sees in each picture; on stderr which could not be read.
+def looked(factorizer: Factorizer, jobs: Sequence[Job], others: Mapping[str, Any]) -> Iterator[tuple[Job, Seen]]:
+    """What the layer sees in each picture, beside the other inputs; on stderr which could not be read.
 
     Raises:
         ImageError: if it is the only one.
     """
-    for job in console.progress(jobs, len(jobs)):
+    from onnxcam.factorization import of_each
+
+    for job, inputs in console.progress(zip(jobs, of_each(others, len(jobs)), strict=True), len(jobs)):
         try:
-            yield job, factorizer.look(job.image)
+            yield job, factorizer.look(job.image, inputs)
         except ImageError as error:
             if len(jobs) == 1:
                 raise

@@ -2,7 +2,7 @@
 
 from onnxcam.factorization.decomposition import Decomposition, check_factorizing, decompose
 from onnxcam.factorization.results import Concept, Factorization
-from onnxcam.factorization.running import Factorizer, Seen, factorize
+from onnxcam.factorization.running import Factorizer, Seen, factorize, of_each
 from onnxcam.factorization.tail import Tail
 
 __all__ = [
@@ -15,4 +15,5 @@ __all__ = [
     "check_factorizing",
     "decompose",
     "factorize",
+    "of_each",
 ]

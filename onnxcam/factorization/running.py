@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from onnxcam import api
+from onnxcam.explaining import rows_of
 from onnxcam.factorization.decomposition import Decomposition, Floats, decompose
 from onnxcam.factorization.results import Factorization
 from onnxcam.factorization.tail import Tail
@@ -26,9 +27,11 @@ METHOD = "activation-mean"  # any that gives the activation and takes no gradien
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """What the layer saw in a picture: (C, h, w)."""
+    """What the layer saw in a picture, (C, h, w), and what went into the model: an array, and others beside it."""
 
     source: Source
+    prepared: NDArray[Any]
+    others: Mapping[str, NDArray[Any]]
     activation: Floats
     geometry: Geometry
 
@@ -61,11 +64,13 @@ class Factorizer:
         self.explainer = api.explainer_of(graph, providers=providers)
         self.tail = Tail(model, Wish(layers=[layer] if layer else None, **wished), providers=providers)
 
-    def look(self, source: Source) -> Seen:
-        """What the layer sees in the picture."""
-        found = self.explainer(source, channels=True)
+    def look(self, source: Source, inputs: Mapping[str, ArrayLike] | None = None) -> Seen:
+        """What the layer sees in the picture. `inputs`: the model's other inputs by name, with one row each."""
+        found = self.explainer(source, inputs=inputs, channels=True)
         assert found.parts is not None  # noqa: S101 - channels=True has seen to it
-        return Seen(source, found.parts.activation, found.parts.geometry)
+        array, _ = prepare(read(source), self.explainer.preprocessing)
+        others = self.explainer.beside(array, inputs)
+        return Seen(source, array, others, found.parts.activation, found.parts.geometry)
 
     def factorized(
         self, seen: Sequence[Seen], concepts: int = CONCEPTS, *, seed: int = 0, like: str | None = None
@@ -95,15 +100,10 @@ class Factorizer:
         if is_new:
             vectors = np.concatenate([np.zeros_like(found.vectors[:1]), found.vectors]) + found.offset
             asked.append(np.broadcast_to(vectors[:, :, None, None], (len(vectors), *a.shape)).astype(np.float32))
-        scores = self.tail(self._prepared(entry), np.concatenate(asked))
+        scores = self.tail(entry.prepared, np.concatenate(asked), inputs=entry.others)
         count = len(without)
         own, lost, alone = scores[0], scores[1 : count + 1], scores[count + 1 :]
         return own, alone[1:] - alone[0] if is_new else None, own - lost
-
-    def _prepared(self, entry: Seen) -> NDArray[Any]:
-        """The picture as the model takes it."""
-        array, _ = prepare(read(entry.source), self.explainer.preprocessing)
-        return array
 
 
 def factorize(
@@ -115,6 +115,7 @@ def factorize(
     score: str | None = None,
     seed: int = 0,
     like: str | None = None,
+    inputs: Mapping[str, ArrayLike] | None = None,
     providers: Sequence[ProviderSpec] | None = None,
     **options: Any,
 ) -> Factorization:
@@ -128,6 +129,7 @@ def factorize(
         score: what the concepts are asked for, as for `onnxcam.convert`.
         seed: of the draws.
         like: "pytorch-grad-cam": its numbers, see `decompose`.
+        inputs: the model's other inputs by name, with a row for each picture or one for all.
         providers: what runs the model.
         options: further ones of `onnxcam.convert`: preprocess, labels …
 
@@ -137,4 +139,11 @@ def factorize(
     several = list(images) if isinstance(images, list | tuple) else [images]
     opened, rest = open_once(model, options)
     factorizer = Factorizer(opened.onnx, layer=layer, score=score, providers=providers, options=rest)
-    return factorizer.factorized([factorizer.look(image) for image in several], concepts, seed=seed, like=like)
+    pairs = zip(several, of_each(inputs or {}, len(several)), strict=True)
+    return factorizer.factorized([factorizer.look(*pair) for pair in pairs], concepts, seed=seed, like=like)
+
+
+def of_each(inputs: Mapping[str, ArrayLike], count: int) -> list[dict[str, NDArray[Any]]]:
+    """The other inputs of each of so many pictures: their rows of arrays that have one for each, other arrays whole."""
+    arrays = {name: np.asarray(given) for name, given in inputs.items()}
+    return [rows_of(arrays, slice(at, at + 1), count) for at in range(count)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,7 +42,7 @@ class Tail:
     """The part of a model above a layer, in ONNX Runtime.
 
     Attributes:
-        is_closed: whether the scores hang on the layer alone, and nothing of the picture goes around it.
+        is_closed: whether the scores hang on the layer alone, and nothing of the inputs goes around it.
     """
 
     def __init__(self, source: Any, wish: Wish, *, providers: Sequence[ProviderSpec] | None = None) -> None:
@@ -58,21 +58,26 @@ class Tail:
         self._picture = picture.name
         self._step = 1 if loaded.batch_reason else CHUNK
         grow(tape, picture, layer, found.scores.values)
-        self.is_closed = not any(self._picture in node.input for node in tape.model.graph.node)
         with as_source(tape.model) as file:
             self._session = open_session(file, providers=providers)
+        self._others = {entry.name for entry in self._session.get_inputs()} - {self._picture, REPLACEMENT}
+        self.is_closed = not self._others and not any(self._picture in node.input for node in tape.model.graph.node)
 
-    def __call__(self, prepared: NDArray[Any], activations: Floats) -> Floats:
+    def __call__(
+        self, prepared: NDArray[Any], activations: Floats, *, inputs: Mapping[str, NDArray[Any]] | None = None
+    ) -> Floats:
         """(R, S), the scores for each of (R, C, h, w) in place of the layer's activation.
 
-        `prepared`: the picture as the model takes it, without batch axis.
+        `prepared`: the picture as the model takes it, without batch axis. `inputs`: the model's other inputs for it,
+        with one row each; what the tail does not read may be among them.
         """
-        batch, runtime = prepared[None], load_runtime()
+        given = {name: array for name, array in (inputs or {}).items() if name in self._others}
+        given[self._picture], runtime = prepared[None], load_runtime()
         results = []
         for at in range(0, len(activations), self._step):
             part = np.ascontiguousarray(activations[at : at + self._step], np.float32)
             try:
-                results += self._session.run([VALUES], {self._picture: batch, REPLACEMENT: part})
+                results += self._session.run([VALUES], {**given, REPLACEMENT: part})
             except failures(runtime) as error:
                 raise RunFailed(brief(error)) from error
         return np.concatenate(results).astype(np.float32)

@@ -14,6 +14,7 @@ from onnxcam.graph.files import Source, read
 from onnxcam.graph.folding import drop_unused, fold_constants
 from onnxcam.graph.opset import to_opset_18
 from onnxcam.graph.sequences import resolve_sequences
+from onnxcam.graph.sorting import sort_nodes
 from onnxcam.graph.strides import straighten
 from onnxcam.graph.unrolling import unroll
 
@@ -39,9 +40,10 @@ def load(source: str | Path | bytes | ModelProto, *, domains: Collection[str] = 
     `domains`: of custom operators that the caller has rules for; others are refused.
 
     Raises:
-        OnnxCamError: what `read` and `to_opset_18` raise.
+        OnnxCamError: what `read`, `sort_nodes` and `to_opset_18` raise.
     """
     model, origin = read(source)
+    sort_nodes(model, origin.file or "the model")
     to_opset_18(model, domains)
     drop_unused(model)
     fold_constants(model)

@@ -13,7 +13,11 @@ from onnxcam.places import space
 
 @method_without_gradient("fem", source="Fuad et al. 2020, doi:10.1109/IPTA50016.2020.9286629")
 def fem(a: Value, *, k: float = 2.0) -> Value:
-    """Channels weighted by how many of their places are k standard deviations above the channel's mean."""
+    """Channels weighted by how many of their places are k standard deviations above the channel's mean.
+
+    Of n places none can be more than √(n − 1) above: where there are 1 + k² and fewer, 5 by default, the map is zero
+    everywhere, and its status says so; pytorch-grad-cam's is too. A smaller k helps.
+    """
     op = a.tape
     mean = op.ReduceMean(a, space(a), keepdims=1)
     deviation = op.Sqrt(op.ReduceMean((a - mean) * (a - mean), space(a), keepdims=1))

@@ -4,7 +4,7 @@ from onnxcam.options.building import Building, Scoring
 from onnxcam.options.converting import Conversion, Opening
 from onnxcam.options.drawing import Colouring, Drawing, refuse_of_arrays
 from onnxcam.options.grouping import expanded
-from onnxcam.options.pointing import Pointing
+from onnxcam.options.pointing import OtherInputs, Pointing, inputs_of
 from onnxcam.options.running import Describing, Running
 from onnxcam.options.single import (
     SOURCE,
@@ -25,6 +25,6 @@ from onnxcam.options.single import (
 
 __all__ = [
     "SOURCE", "Alpha", "AsJson", "Building", "Colouring", "Conversion", "Describing", "Drawing", "DynamicSize",
-    "Folder", "KeepOutputs", "Opening", "Pointing", "Providers", "Report", "Running", "Score", "Scoring", "Targets",
-    "asked", "expanded", "refuse_of_arrays", "refuse_own_source", "target_of", "targets_of",
+    "Folder", "KeepOutputs", "Opening", "OtherInputs", "Pointing", "Providers", "Report", "Running", "Score", "Scoring",
+    "Targets", "asked", "expanded", "inputs_of", "refuse_of_arrays", "refuse_own_source", "target_of", "targets_of",
 ]  # fmt: skip

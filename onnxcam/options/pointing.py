@@ -11,6 +11,8 @@ import typer
 from onnxcam.errors import InputMismatch
 from onnxcam.options.single import asked, pairs
 
+OtherInputs = Annotated[list[str] | None, typer.Option("--input", help="NAME=FILE.npy: another input of the model.")]
+
 
 @dataclass(frozen=True)
 class Pointing:
@@ -25,20 +27,22 @@ class Pointing:
     reference: Annotated[
         Path | None, typer.Option("--reference", help="A picture, or a vector in a .npy file, to compare with.")
     ] = None
-    other_input: Annotated[
-        list[str] | None, typer.Option("--input", help="NAME=FILE.npy: another input of the model.")
-    ] = None
+    other_input: OtherInputs = None
 
     def arguments(self) -> dict[str, Any]:
         """Those of an explainer's call, with what the files hold; what was not said is left out."""
         box = None if self.target_box is None else self.target_box.replace(" ", "").split(",")
-        other = {name: array_of(name, Path(file)) for name, file in pairs("--input", self.other_input).items()}
         return asked(
             box=box,
             region=None if self.region is None else mask_of(self.region),
             reference=None if self.reference is None else reference_of(self.reference),
-            inputs=other or None,
+            inputs=inputs_of(self.other_input) or None,
         )
+
+
+def inputs_of(texts: list[str] | None) -> dict[str, Any]:
+    """The model's other inputs by name, from NAME=FILE.npy."""
+    return {name: array_of(name, Path(file)) for name, file in pairs("--input", texts).items()}
 
 
 def mask_of(path: Path) -> Any:

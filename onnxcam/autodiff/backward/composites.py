@@ -5,16 +5,18 @@ The composites are those of zennit (Anders et al. 2021), with its defaults.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from onnxcam.autodiff.backward import relevance
-from onnxcam.autodiff.backward.layers import CONVOLUTIONS, DENSE, is_linear_layer, layer_of
+from onnxcam.autodiff.backward.layers import CONVOLUTIONS, LINEAR, is_linear_layer, layer_of
 from onnxcam.autodiff.backward.merging import with_merged_layers
 from onnxcam.autodiff.backward.passing import passing_rules, refusing
-from onnxcam.autodiff.backward.relevance import STABILIZER, Bound, LayerRule
+from onnxcam.autodiff.backward.relevance import STABILIZER, Bound, Epsilon, LayerRule
 from onnxcam.autodiff.backward.selfgated import with_activations
+from onnxcam.autodiff.backward.shifting import shifting_rules
 from onnxcam.autodiff.backward.table import BackwardTable
-from onnxcam.autodiff.registry import Rule
+from onnxcam.autodiff.registry import Rule, RuleFunction
 from onnxcam.graph import Node, Value
 
 GAMMA = 0.25
@@ -44,14 +46,13 @@ def relevance_table(
         first_convolution: likewise for convolutions.
         stabilizer: ε of sums and pools.
     """
-    convolution = convolution or dense
-    layers = {
-        **dict.fromkeys(DENSE, _by_place(name, dense, first=first_dense)),
-        **dict.fromkeys(CONVOLUTIONS, _by_place(name, convolution, first=first_convolution)),
+    places = Places(dense, first_dense or dense, convolution or dense, first_convolution or convolution or dense)
+    rules = {
+        **passing_rules(name, stabilizer),
+        **shifting_rules(places.divide_by, stabilizer),
+        **dict.fromkeys(LINEAR, Rule(_by_place(name, places))),
     }
-    return BackwardTable(
-        name, summary, source, {**passing_rules(name, stabilizer), **layers}, _canonical, refusing(name)
-    )
+    return BackwardTable(name, summary, source, rules, _canonical, refusing(name))
 
 
 def uniform(name: str, summary: str, source: str, *, rule: LayerRule) -> BackwardTable:
@@ -148,29 +149,46 @@ def _canonical(nodes: Sequence[Node], kept: Collection[Value]) -> list[Node]:
     return with_merged_layers(with_activations(nodes, kept), kept)
 
 
-def _by_place(table: str, rule: LayerRule, *, first: LayerRule | None) -> Rule:
-    """The rule for a node, another one where it is the first linear layer."""
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Which rule each linear layer has."""
 
+    dense: LayerRule
+    first_dense: LayerRule
+    convolution: LayerRule
+    first_convolution: LayerRule
+
+    def rule_at(self, node: Node) -> LayerRule:
+        is_first = not any(layers_before(node.reads, is_linear_layer))
+        if node.op_type in CONVOLUTIONS:
+            return self.first_convolution if is_first else self.convolution
+        return self.first_dense if is_first else self.dense
+
+    def divide_by(self, x: Value) -> bool:
+        """Whether a layer right before x shares relevance by quotients R/z; products of two tensors all do."""
+        nodes = layers_before([x], lambda node: node.op_type in LINEAR)
+        return any(not is_linear_layer(node) or isinstance(self.rule_at(node), Epsilon) for node in nodes)
+
+
+def _by_place(table: str, places: Places) -> RuleFunction:
     def share(r: Value, node: Node) -> list[Value | None]:
         layer = layer_of(node, table)
-        chosen = first if first is not None and _is_first(layer.x) else rule
-        found = chosen(r, layer)
+        found = places.rule_at(node)(r, layer)
         return [found] if layer.place == 0 else [None, found]
 
-    return Rule(share)
+    return share
 
 
-def _is_first(x: Value) -> bool:
-    """Whether no linear layer lies between the model's inputs and `x`."""
-    pending, seen = [x], {x}
+def layers_before(values: Iterable[Value], is_layer: Callable[[Node], bool]) -> Iterator[Node]:
+    """The last layers on all ways from the model's inputs to the values."""
+    pending = list(values)
+    seen = set(pending)
     while pending:
         node = pending.pop().producer
-        if node is None:
+        if node is None or node.op_type == "Shape":  # how many rows there are may be counted at the net's other end
             continue
-        if is_linear_layer(node):
-            return False
-        if node.op_type == "Shape":  # how many rows there are may be counted at the other end of the net
+        if is_layer(node):
+            yield node
             continue
         pending.extend(node.reads - seen)
         seen |= node.reads
-    return True

@@ -1,10 +1,11 @@
 """How relevance passes the ops that are no linear layers.
 
-- Activations and normalisations with fixed statistics pass it on as it is: each output has one input.
+- Activations pass it on as it is: each output has one input. So do quotients by a norm, taken for a constant.
 - Sums, means and average pools share it by each input's part in the result: x·∂y/∂x ⊙ R/y.
 - Maxima give it to the winner, what moves elements about (Reshape, Slice, Concat …) to where they came from: both
   are what the gradient does.
 - Of a product with a gate (a sigmoid, say) the signal has all and the gate nothing (Arras et al. 2017).
+- Constants that are added have a file of their own, shifting.py, and so have normalisations, norms.py.
 - All else has no rule: there NoRelevanceRule is raised, for a gradient in the place of a relevance means nothing.
 """
 
@@ -14,10 +15,11 @@ from collections.abc import Sequence
 from typing import cast
 
 from onnxcam.autodiff.backward.constants import is_fixed
+from onnxcam.autodiff.backward.norms import is_scale, normalizing_rules
 from onnxcam.autodiff.backward.relevance import STABILIZER, divided
 from onnxcam.autodiff.backward.selfgated import SELF_GATED
 from onnxcam.autodiff.registry import RULES, Contributions, Rule, RuleFunction
-from onnxcam.errors import NoGradientForm, NoRelevanceRule, TrainingModeBatchNormalization
+from onnxcam.errors import NoGradientForm, NoRelevanceRule
 from onnxcam.graph import Node, Value
 
 # Of one input each, the first.
@@ -37,16 +39,15 @@ AROUND_GATES = frozenset("Cast Expand Flatten Identity Reshape Squeeze Tile Tran
 
 
 def passing_rules(table: str, stabilizer: float = STABILIZER) -> dict[str, Rule]:
-    """The rules of all ops but linear layers, in the table of that name."""
+    """The rules of all ops but linear layers and what is added, in the table of that name."""
     share = sharing(stabilizer)
     moved = {op_type: RULES[op_type] for op_type in MOVED if op_type in RULES}
     return {
         **dict.fromkeys((*PASSED, SELF_GATED), Rule(passed)),
         **moved,
-        "BatchNormalization": Rule(batch_normalized),
         **dict.fromkeys(SHARED, share),
         "Resize": Rule(_resized(share)),
-        **dict.fromkeys(("Add", "Sub"), Rule(_shifted(share))),
+        **normalizing_rules(stabilizer),
         **dict.fromkeys(("Mul", "Div"), Rule(_scaled(table))),
     }
 
@@ -77,13 +78,6 @@ def sharing(stabilizer: float = STABILIZER) -> Rule:
     return Rule(rule)
 
 
-def batch_normalized(relevance: Value, node: Node) -> Value:
-    """As it is: this one follows no linear layer that it could be merged with."""
-    if node.attributes.get("training_mode", 0):
-        raise TrainingModeBatchNormalization(node.title)
-    return relevance
-
-
 def maximum_as_mean(relevance: Value, node: Node) -> Contributions:
     """By the part that each input has in the mean over the window, in place of all to the winner (Bach et al. 2015)."""
     if any(d != 1 for d in node.attributes.get("dilations", ())):
@@ -110,25 +104,16 @@ def _resized(share: Rule) -> RuleFunction:
     return rule
 
 
-def _shifted(share: Rule) -> RuleFunction:
-    def rule(relevance: Value, node: Node) -> Contributions:
-        """A constant only shifts: the other summand has it all; else each has its part."""
-        fixed = [is_fixed(node.input(0)), is_fixed(node.input(1))]
-        if any(fixed):
-            return [None if is_constant else relevance for is_constant in fixed]
-        return share.function(relevance, node)
-
-    return rule
-
-
 def _scaled(table: str) -> RuleFunction:
     def rule(relevance: Value, node: Node) -> Contributions:
-        """All to the signal, none to a constant, to what comes in from beside (another input), or to a gate."""
+        """All to the signal, none to a constant, what comes in from beside (another input), a norm or a gate."""
         takes_none = [is_fixed(x) or not node.wants(i) for i, x in enumerate(node.inputs) if x is not None]
+        if not any(takes_none):
+            takes_none = [is_scale(node, 0), is_scale(node, 1)]
         if not any(takes_none) and node.op_type == "Mul":
             takes_none = [_is_gate(node.input(0)), _is_gate(node.input(1))]
         if takes_none.count(True) != 1:
-            why = "both of its operands depend on the image, and not one of them alone is a gate"
+            why = "both of its operands depend on the image, and not one of them alone is a gate or a norm"
             raise NoRelevanceRule(node.op_type, node.title, table=table, why=why)
         return [None if gets_none else relevance for gets_none in takes_none]
 

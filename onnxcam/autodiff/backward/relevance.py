@@ -15,6 +15,7 @@ stabilised denominator (z + ε where z ≥ 0, else z − ε), and superscripts +
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import reduce
 from typing import Any, TypeAlias
 
@@ -37,14 +38,20 @@ STABILIZER = 1e-6
 STABILIZER_FLOAT16 = 1e-3
 
 
-def epsilon(stabilizer: float = STABILIZER) -> LayerRule:
+@dataclass(frozen=True, slots=True)
+class Epsilon:
     """LRP-ε (Bach et al. 2015): by the share in z; what ε and the bias have in it is absorbed. ε = 0 is LRP-0."""
 
-    def rule(relevance: Value, layer: Layer) -> Value:
-        own = layer.own
-        return layer.x * own.pulled_back(divided(relevance, own.z, stabilizer))
+    stabilizer: float
 
-    return rule
+    def __call__(self, relevance: Value, layer: Layer) -> Value:
+        own = layer.own
+        return layer.x * own.pulled_back(divided(relevance, own.z, self.stabilizer))
+
+
+def epsilon(stabilizer: float = STABILIZER) -> LayerRule:
+    """LRP-ε."""
+    return Epsilon(stabilizer)
 
 
 def z_plus(stabilizer: float = STABILIZER) -> LayerRule:
