@@ -136,7 +136,7 @@ class Assessment:
             return None
         asked = {"method": self.methods, "layer": self.layers}
         asked |= {name: value for name, value in self.build.items() if name not in ("preprocess", "labels")}
-        unused = [f"--{name}" for name, value in asked.items() if value]
+        unused = [name for name, value in asked.items() if value]
         found = source if isinstance(source, Explainer) else self.loaded(source)
         if unused:
             made = f"{found.metadata.method} at {', '.join(found.metadata.layers)}"

@@ -30,7 +30,7 @@ def open_explainer(
         explainer = Explainer(model, **run)
         if build:
             made = f"{explainer.metadata.method} at {', '.join(explainer.metadata.layers)}"
-            raise BuildOptionsUnused(model, [f"--{name}" for name in build], made)
+            raise BuildOptionsUnused(model, build, made)
     else:
         from onnxcam import api
 

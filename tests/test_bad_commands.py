@@ -44,6 +44,9 @@ COMMANDS = [
     ("method for an explain graph", "explain {graph} {photo} --method cam -o {out}", "--method cannot change"),
     ("layer for an explain graph", "explain {graph} {photo} --layer r2 -o {out}", "--layer cannot change"),
     ("score for an explain graph", "explain {graph} {photo} --score logit -o {out}", "--score cannot change"),
+    ("group for an explain graph", "explain {graph} {photo} --group a=1-2 -o {out}", "--group cannot change"),
+    ("size for an explain graph", "explain {graph} {photo} --input-size 8,8 -o {out}", "--input-size cannot change"),
+    ("module for an explain graph", "explain {graph} {photo} --keep-output a -o {out}", "--keep-output cannot change"),
     ("model overwritten", "convert {model} -o {model}", "would overwrite the model"),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
 from onnxcam.errors.base import OnnxCamError, did_you_mean
 
@@ -107,11 +108,20 @@ class MetadataTooNew(OnnxCamError):
 
 
 class BuildOptionsUnused(OnnxCamError):
-    """Options that shape an explain graph are given with one that is finished."""
+    """Options of `onnxcam.convert`, by its names, are given with an explain graph that is finished."""
+
+    FLAGS: ClassVar[dict[str, str]] = {
+        "options": "--option",
+        "groups": "--group",
+        "outputs": "--add-output",
+        "keep_outputs": "--keep-output",
+        "check": "--no-check",
+    }
 
     def __init__(self, path: str, options: Iterable[str], made: str) -> None:
+        flags = [self.FLAGS.get(name, "--" + name.replace("_", "-")) for name in options]
         super().__init__(
-            f"{' and '.join(options)} cannot change {path}, which is an explain graph already ({made}). Leave it out, "
+            f"{' and '.join(flags)} cannot change {path}, which is an explain graph already ({made}). Leave it out, "
             f"or give the model that the graph was made from."
         )
 
