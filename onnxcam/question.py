@@ -13,6 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from onnxcam.autodiff import RULES, Rule, differentiate, obstacle
+from onnxcam.columns import Columns, columns_of
 from onnxcam.graph import Tape, Value, descendants, replay
 from onnxcam.layer import Layer
 from onnxcam.layouts import Followed
@@ -219,6 +220,11 @@ class Question:
             column = op.Expand(op.Unsqueeze(term.column, op.ints(1)), sizes)
             parts.append(op.GatherElements(parted, column, axis=2) * op.Unsqueeze(term.sign, op.ints(1)))
         return op.Transpose(sum(parts[1:], parts[0]), perm=[0, 2, 1])
+
+    @cached_property
+    def columns(self) -> Columns | None:
+        """What the targets read of the last linear layer; None where the scores are not of its outputs one by one."""
+        return columns_of(self.tape, self.scores.values, self.selection.terms)
 
     @cached_property
     def followed(self) -> Followed:

@@ -31,7 +31,7 @@ FLOORS = {
     "autodiff": 2,
     "facts": 2.1, "layouts": 2.2, "naming": 2.2,
     "layer": 3, "scores": 3, "places": 3, "principal": 3.1, "seeds": 3.2, "conventions": 3, "repetition": 3,
-    "question": 3.4, "methods": 3.6,
+    "columns": 3.3, "question": 3.4, "methods": 3.6,
     "assembly": 4, "other_inputs": 4.1, "planning": 4.3,
     # both
     "check": 0.1, "description": 4.2, "factories": 4.8, "conversion": 5, "checking": 5.1, "sources": 5.15,

@@ -3,100 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import onnx
-import onnx.checker
-import onnx.utils
-import onnxruntime
 import pytest
-from numpy.typing import NDArray
 from small_nets import CNN, cnn, net, pictures, run
+from tail_loops import FORMS, Cut, ablation, agree, halved, one_hot, raw_maps, reciprocal, take_form
 
 import onnxcam
 from onnxcam.errors import InvalidOption, NoPathToScore
 from onnxcam.methods import reruns
 
-Array = NDArray[Any]
 GAUSSIAN = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16
 LAYERS = ["r2", "p1", "r1"]
-# How the variants run: all at once, in three chunks that are written out, in a Scan of three.
-FORMS = {"whole": (1, 1 << 30), "chunks": (3, 1 << 30), "scan": (3, 0)}
 
 
 @pytest.fixture(params=FORMS)
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each of the forms in turn."""
-    parts, nodes = FORMS[request.param]
-    monkeypatch.setattr(reruns, "at_once", lambda _, variants: -(-known(variants) // parts))
-    monkeypatch.setattr(reruns, "MOST_NODES", nodes)
+    take_form(request.param, monkeypatch)
     return str(request.param)
-
-
-def known(variants: reruns.Variants) -> int:
-    return variants.count if isinstance(variants.count, int) else 100
-
-
-class Cut:
-    """A model cut in two at a layer."""
-
-    def __init__(self, model: onnx.ModelProto, layer: str) -> None:
-        typed = onnx.shape_inference.infer_shapes(model)
-        extractor = onnx.utils.Extractor(typed)
-        self.below = session(extractor.extract_model(["x"], [layer]))
-        self.above = session(extractor.extract_model([layer], ["y"]))
-        self.layer = layer
-
-    def activation(self, x: Array) -> Array:
-        return self.below.run(None, {"x": x})[0]
-
-    def scores(self, a: Array) -> Array:
-        return self.above.run(None, {self.layer: a})[0]
-
-
-def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level, options.intra_op_num_threads = 3, 1
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
-
-
-def ablation(cut: Cut, x: Array, target: int, *, sign: float = 1) -> Array:
-    """One channel after the other, for one image."""
-    a = cut.activation(x[None])
-    y = sign * cut.scores(a)[0, target]
-    weights = []
-    for channel in range(a.shape[1]):
-        without = a.copy()
-        without[:, channel] = 0
-        weights.append((y - sign * cut.scores(without)[0, target]) / abs(y))
-    return np.einsum("c,chw->hw", np.array(weights), a[0])
-
-
-def reciprocal(cut: Cut, x: Array, target: int, kernel: Array) -> Array:
-    """One place after the other, for one image."""
-    a = cut.activation(x[None])
-    scores = np.zeros(a.shape[2:])
-    for place in np.ndindex(scores.shape):
-        padded = np.zeros(np.array(scores.shape) + 2, np.float32)
-        padded[place[0] : place[0] + 3, place[1] : place[1] + 3] = kernel
-        scores[place] = cut.scores(a * padded[1:-1, 1:-1])[0, target]
-    return scores - scores.min()
-
-
-def one_hot() -> Array:
-    return np.pad([[1.0]], 1)
-
-
-def raw_maps(model: onnx.ModelProto, x: Array, target: Any, **options: Any) -> Array:
-    graph = onnxcam.convert(model, outputs=["raw_map"], **options)
-    onnx.checker.check_model(graph.model, full_check=True)
-    return run(graph.model, {"x": x, "target": np.array(target, np.int64)})["raw_map"]
-
-
-def agree(found: Array, expected: Array, tolerance: float = 2e-5) -> None:
-    assert np.abs(expected).max() > 1e-3, "the map is all zero and shows nothing"
-    np.testing.assert_allclose(found, expected, atol=tolerance * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -166,16 +92,6 @@ def test_half_precision_gives_the_same_map(method: str, layer: str):
         assert np.corrcoef(found.ravel(), expected.ravel())[0, 1] > 0.999
 
 
-def halved(model: onnx.ModelProto) -> onnx.ModelProto:
-    for tensor in model.graph.initializer:
-        tensor.CopyFrom(
-            onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor).astype(np.float16), tensor.name)
-        )
-    for info in (*model.graph.input, *model.graph.output):
-        info.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
-    return model
-
-
 def test_channels_that_raise_a_score_below_zero_weigh_more_than_nothing():
     x, model = pictures(1), cnn()
     scores = run(model, {"x": x})["y"][0]
@@ -194,14 +110,14 @@ def test_any_score_can_be_explained(ending: str):
 
 
 def test_a_chunk_takes_no_more_memory_than_it_may(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(reruns, "CHUNK_BYTES", 4 * 6 * 16 * 16 * 4)  # r1 of four variants
+    monkeypatch.setattr(reruns, "CHUNK_BYTES", 4 * 8 * 8 * 8 * 4)  # c2 of four variants
     graph = onnxcam.convert(cnn(), method="ablationcam", layer="r1").model.graph
     assert sum(node.op_type == "Conv" for node in graph.node) == 2 + 2
 
 
 def test_the_other_side_of_a_class_is_what_speaks_against_it():
     x, cut = pictures(1), Cut(cnn(), "r1")
-    agree(raw_maps(cnn(), x, [5 + 2], method="ablationcam", layer="r1")[0], ablation(cut, x[0], 2, sign=-1))
+    agree(raw_maps(cnn(), x, [5 + 2], method="ablationcam", layer="r1")[0], ablation(cut, x[0], -np.eye(5)[2]))
 
 
 RESIDUAL = CNN.replace(
@@ -248,7 +164,7 @@ def test_whatever_ends_space_gives_the_map_of_the_loop(end: str, method: str):
 
 
 def test_variants_of_a_mean_are_as_small_as_the_mean():
-    model = onnxcam.convert(cnn(), method="ablationcam", layer="r2").model
+    model = onnxcam.convert(cnn(), method="reciprocam", layer="r2").model
     assert sum(node.op_type == "GlobalAveragePool" for node in model.graph.node) == 1
 
 
@@ -260,22 +176,3 @@ def test_a_graph_without_a_gradient_gives_none():
 def test_an_unknown_mask_is_refused_with_those_that_there_are():
     with pytest.raises(InvalidOption, match=r"one-hot.*gaussian"):
         onnxcam.convert(cnn(), method="reciprocam", options={"mask": "round"})
-
-
-@pytest.mark.parametrize("layer", ["0", "1"], ids=["values below zero", "none below zero"])
-def test_ablation_like_pytorch_grad_cam_gives_its_map(layer: str):
-    torch = pytest.importorskip("torch_support", reason="extra `torch` is not installed").torch
-    peer = pytest.importorskip("pytorch_grad_cam", reason="grad-cam is not installed")
-    torch.manual_seed(0)
-    # 70 channels are three of its batches; Tanh keeps what lies 1e7 below from going off to infinity.
-    body = [torch.nn.Conv2d(3, 70, 3), torch.nn.ReLU(), torch.nn.Conv2d(70, 9, 3, stride=2), torch.nn.Tanh()]
-    module = torch.nn.Sequential(*body, torch.nn.Flatten(), torch.nn.Linear(9 * 36, 5)).eval()
-    x, targets = torch.randn(2, 3, 16, 16), [3, 1]
-    with peer.AblationCAM(model=module, target_layers=[module[int(layer)]]) as cam:
-        wanted = [peer.utils.model_targets.ClassifierOutputTarget(t) for t in targets]
-        expected = cam(input_tensor=x, targets=wanted)
-    graph = onnxcam.convert(module, example=x, method="ablationcam", layer=layer, like="pytorch-grad-cam")
-    name = graph.model.graph.input[0].name
-    found = run(graph.model, {name: x.numpy(), "target": np.array(targets)})["heatmap"]
-    assert expected.any(axis=(1, 2)).all(), "the map is all zero and shows nothing"
-    np.testing.assert_allclose(found, expected, atol=2e-3)

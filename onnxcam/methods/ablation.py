@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
 
 from onnxcam.graph import Value
 from onnxcam.layer import Layer
-from onnxcam.methods.pooled import layout_of_mean, mean_of
-from onnxcam.methods.reruns import Variants, beside, counted, merged, scores_of, size_at, spread
+from onnxcam.methods.reruns import counted, scores_of, size_at
 from onnxcam.methods.table import method_of_question
+from onnxcam.methods.without import without_channels
 from onnxcam.question import Question
 
 SOURCE = "Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360"
@@ -20,10 +20,8 @@ STEP, BATCH = 1e7, 32
 # A score below it is no more divided by: all weights would be infinite.
 LEAST_SCORE = 1e-12
 
-# From the numbers of channels, (R,), and the layout of what they are taken from to what they become there.
-Filling: TypeAlias = Callable[[Value, str], Value]
-# From the layer's tensor and its layout to that.
-Fill: TypeAlias = Callable[[Value, str], Filling]
+# From a tensor and its layout to what its channels become, to be stretched to its shape.
+Fill: TypeAlias = Callable[[Value, str], Value]
 
 
 @method_of_question("ablationcam", source=SOURCE, needs_gradient=False)
@@ -55,45 +53,25 @@ def _score(question: Question) -> Value:
 
 def _map(question: Question, layer: Layer, fill: Fill, divisor: Value) -> Value:
     """(M, h, w)."""
-    op, a = question.tape, question.on_grid(question.tape.value(layer.tensor), layer)
-    left = scores_of(question, _without_channels(question, layer, fill))
+    op, value = question.tape, question.tape.value(layer.tensor)
+    filled = op.Expand(fill(value, layer.layout), op.Shape(value))
+    left = scores_of(question, without_channels(question, value, layout=layer.layout, filled=filled))
     w = (op.Unsqueeze(_score(question), op.ints(2)) - left) / op.Unsqueeze(divisor, op.ints(2))
+    a = question.on_grid(value, layer)
     rows = op.MatMul(w, op.Reshape(a, op.ints(0, 0, -1)))
     return op.Reshape(rows, op.Concat(op.ints(-1), op.Shape(a, start=2), axis=0))
 
 
-def _without_channels(question: Question, layer: Layer, fill: Fill) -> Variants:
-    """A variant for each channel. The mean without a channel is that of the layer without it, and much smaller."""
-    op, whole = question.tape, question.tape.value(layer.tensor)
-    mean = mean_of(question, layer)
-    value, layout = (whole, layer.layout) if mean is None else (mean, layout_of_mean(mean, layer))
-    count = size_at(value, layout.index("C"))
-    filling, channels = fill(whole, layer.layout), counted(op, count)
-
-    def make(numbers: Value) -> Mapping[Value, Value]:
-        place = numbers.tape
-        is_gone = spread(place.Equal(channels, place.Unsqueeze(numbers, place.ints(1))), "RC", layout)
-        variants = place.Where(is_gone, filling(numbers, layout), beside(value, layout, place))
-        return {value: merged(variants, value, layout)}
-
-    return Variants([value], count, make)
-
-
-def _zero(value: Value, _: str) -> Filling:
+def _zero(value: Value, _: str) -> Value:
     """As in the paper."""
-    return lambda numbers, _: numbers.tape.number(0.0, value)
+    return value.tape.number(0.0, value)
 
 
-def _sunk(value: Value, layout: str) -> Filling:
+def _sunk(value: Value, layout: str) -> Value:
     """As in pytorch-grad-cam: nought where nothing is below it."""
-    op = value.tape
-    least = op.ReduceMin(value, op.ints(*(i for i, letter in enumerate(layout) if letter != "N")), keepdims=0)
-
-    def filling(numbers: Value, layout: str) -> Value:
-        place = numbers.tape
-        turn = place.Mod(numbers, place.number(BATCH, numbers), fmod=1) + 1.0
-        depth = turn if value.dtype == np.float32 else place.CastLike(turn, value)
-        low = spread(least, "N", layout)
-        return place.Where(place.Equal(low, 0.0), low, place.Sub(low, spread(depth * STEP, "R", layout)))
-
-    return filling
+    op, others = value.tape, [[i for i, letter in enumerate(layout) if letter != axis] for axis in "NC"]
+    least = op.ReduceMin(value, op.ints(*others[0]), keepdims=1)
+    turn = op.Mod(counted(op, size_at(value, layout.index("C"))), op.number(BATCH, None), fmod=1)
+    steps = op.Unsqueeze((turn + 1.0) * STEP, op.ints(*others[1]))
+    depth = steps if value.dtype == np.float32 else op.CastLike(steps, value)
+    return op.Where(least.equals(0.0), least, least - depth)

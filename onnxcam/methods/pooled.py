@@ -18,11 +18,6 @@ def mean_of(question: Question, layer: Layer) -> Value | None:
     return uses[0].output
 
 
-def layout_of_mean(mean: Value, layer: Layer) -> str:
-    """A letter for each axis of the mean: those of space are of size one, or gone."""
-    return layer.layout if len(mean.shape or ()) == len(layer.layout) else "NC"
-
-
 def _is_mean(node: Node, layer: Layer) -> bool:
     if node.op_type == "ReduceMean":
         axes = node.optional(1)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import TypeAlias
 
 import numpy as np
 
-from onnxcam.graph import Dim, Iteration, Node, Sliced, Tape, Value, between
+from onnxcam.columns import Columns
+from onnxcam.graph import Dim, Iteration, Sliced, Tape, Value, between
 from onnxcam.question import Question
 from onnxcam.repetition import merge_rows
-from onnxcam.seeds import class_rows, last_dense
 
 # The largest tensor of what runs at once, for one image.
 CHUNK_BYTES = 8 << 20
@@ -35,11 +35,19 @@ class Variants:
         starts: those.
         count: V, of how many variants; a number or an int64 scalar.
         make: what they are instead.
+        is_picked: whether the only start is what the last linear layer gives, and `make` gives the columns of it that
+            the targets pick and no others.
     """
 
     starts: Sequence[Value]
     count: int | Value
     make: Make
+    is_picked: bool = False
+
+    def columns(self, question: Question) -> Columns | None:
+        """What is read of the last linear layer; None where they start behind it, or there is none to be read so."""
+        columns = question.columns
+        return columns if columns is None or self.is_picked or columns.outputs.isdisjoint(self.starts) else None
 
 
 def scores_of(question: Question, variants: Variants) -> Value:
@@ -57,10 +65,26 @@ def scores_of(question: Question, variants: Variants) -> Value:
 
 def at_once(question: Question, variants: Variants) -> int:
     """How many variants of an image run together."""
-    nodes = between(question.tape, set(variants.starts), question.scores.values)
-    tensors = [*variants.starts, *(value for node in nodes for value in node.outputs)]
-    fitting = max(1, CHUNK_BYTES // max(map(_bytes, tensors)))
+    fitting = max(1, CHUNK_BYTES // max(_sizes(question, variants)))
     return min(fitting, variants.count if isinstance(variants.count, int) else MOST_AT_ONCE)
+
+
+def _sizes(question: Question, variants: Variants) -> Iterator[int]:
+    """The bytes of each tensor that is there once for each variant."""
+    columns, starts = variants.columns(question), variants.starts
+    if columns is not None:
+        all_columns = size_at(columns.linear.y, columns.linear.axis)
+        yield _bytes(columns.linear.y) * _columns(columns) // (all_columns if isinstance(all_columns, int) else 1)
+    if not variants.is_picked:
+        end = question.scores.values if columns is None else columns.linear.x
+        nodes = between(question.tape, set(starts), end)
+        yield from map(_bytes, [*starts, *(value for node in nodes for value in node.outputs)])
+
+
+def _columns(columns: Columns) -> int:
+    """How many columns are picked of an image."""
+    sizes = [(term.column.shape or (None, None))[1] for term in columns.terms]
+    return sum(n if isinstance(n, int) else PRESUMED_SIZE for n in sizes)
 
 
 def _bytes(value: Value) -> int:
@@ -83,29 +107,15 @@ def _chunk(question: Question, variants: Variants, numbers: Value) -> Value:
     # Not on a body's tape: what comes in from beside the variants is repeated outside of it.
     sizes, once = numbers.shape, question.tape
     count = op.Shape(numbers) if sizes is None or sizes[0] is None else once.ints(int(sizes[0]))
-    dense, replaced = last_dense(question.scores.values), variants.make(numbers)
-    if dense is None:
+    replaced, columns = variants.make(numbers), variants.columns(question)
+    if columns is None:
         scores = question.pick(question.rerun(replaced, count, place=op), count)
+    elif variants.is_picked:
+        scores = columns.scores(replaced[columns.linear.y], count)
     else:
-        scores = _through(question, dense, question.rerun(replaced, count, place=op, end=dense.x))
+        inputs = question.rerun(replaced, count, place=op, end=columns.linear.x)
+        scores = columns.scores(columns.of(inputs, count), count)
     return scores if scores.dtype == np.float32 else op.Cast(scores, to=1)
-
-
-def _through(question: Question, dense: Node, inputs: Value) -> Value:
-    """The scores of each target, (N, K, R), from inputs (N·R, F) of the last dense layer: the targets' rows are enough.
-
-    What the inputs have gained on those of the image itself gains the score that much; constants do not matter.
-    """
-    op, once = inputs.tape, question.tape
-    features = once.Shape(dense.x, start=1)
-    whole = op.Reshape(inputs, once.Concat(once.Shape(dense.x, start=0, end=1), once.ints(-1), features, axis=0))
-    gained = op.Sub(whole, once.Unsqueeze(dense.x, once.ints(1)))
-    parts = [
-        class_rows(dense, term.column) * once.Unsqueeze(term.sign, once.ints(2)) for term in question.selection.terms
-    ]
-    rows = sum(parts[1:], parts[0])
-    gain = op.MatMul(rows, op.Transpose(gained, perm=[0, 2, 1]))
-    return op.Add(gain, once.Unsqueeze(question.selection.score, once.ints(2)))
 
 
 def counted(op: Tape, count: int | Value, *, first: int = 0) -> Value:
