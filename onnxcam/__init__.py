@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from onnxcam.assembly import ExplainGraph
     from onnxcam.comparison import Comparison, compare
     from onnxcam.engine import Explainer
-    from onnxcam.errors import OnnxCamError
+    from onnxcam.errors import Interrupted, OnnxCamError
     from onnxcam.evaluation import Evaluation
     from onnxcam.explanation import Explanation
     from onnxcam.factorization import Factorization, factorize
@@ -31,6 +31,7 @@ __all__ = [
     "Explainer",
     "Explanation",
     "Factorization",
+    "Interrupted",
     "Layer",
     "Method",
     "OnnxCamError",
@@ -51,6 +52,7 @@ _HOMES = {
     "Explainer": "engine",
     "Explanation": "explanation",
     "Factorization": "factorization",
+    "Interrupted": "errors",
     "Layer": "layer",
     "Method": "methods",
     "OnnxCamError": "errors",

@@ -17,6 +17,7 @@ from onnxcam.layer import Layer, find_layers
 from onnxcam.planning import Wish, completed, needed_outputs, plan
 from onnxcam.scores import Score, find_scores
 from onnxcam.sources import Opened, open_source
+from onnxcam.sums import with_sums
 
 
 def convert(
@@ -60,9 +61,10 @@ def convert(
             "captum", "percentile"; None: that of `like`, or the method's.
         like: give the numbers of that library, bugs included: "pytorch-grad-cam", "torchcam", "captum",
             "tf-keras-vis". Without it every method is as its paper has it.
-        options: of the method, by name, as `onnxcam methods` lists them.
+        options: of the method, by name, as `onnxcam methods` lists them; and of what is wrapped around it, as "NAME"
+            or, where both have one of that name, "tta.NAME".
         groups: sums of classes that can be asked for by name: {"dog": range(151, 269)}.
-        wrap: a method of many passes around this one: "tta" or "sess".
+        wrap: a method of many passes around this one, which must be of one pass: "tta" or "sess".
         multi_target: `target` becomes (N, K), the heatmap (N, K, H, W).
         outputs: also give "activation", "gradient" or "raw_map" of the first layer, or the "attribution" of the input.
         weights: a file of weights, where the source is an architecture or a factory.
@@ -122,7 +124,6 @@ def assembled(
         labels=labels,
         multi_target=multi_target,
         story=opened.story,
-        wrap=wish.wrap,
     )
     model = build(found, needed_outputs(found.method, wish.outputs), is_multi=multi_target)
     return ExplainGraph(seal(model, metadata), metadata)
@@ -140,10 +141,15 @@ def explain(
 ) -> Explanation | list[Explanation]:
     """The explanation of one image, or of each of several: both halves in one call.
 
-    `options` are those of `convert`; who explains more than once converts once and keeps an `Explainer`.
+    `options` are those of `convert`; who explains more than once converts once and keeps an `Explainer`. A list of
+    targets for one image gives an explanation of each; a sum of classes, "281+282", becomes a group of the graph.
     """
-    explainer = explainer_of(convert(source, **options), providers=providers)
-    found: Explanation | list[Explanation] = explainer(images, target)
+    explainer, _ = with_sums(lambda given: explainer_of(convert(source, **given), providers=providers), options, target)
+    found: Explanation | list[Explanation]
+    if isinstance(target, list | tuple) and not (explainer.metadata.multi_target or explainer.takes_as_many(images)):
+        found = [explainer(images, entry) for entry in target]
+    else:
+        found = explainer(images, target)
     return found
 
 

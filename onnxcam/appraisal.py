@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from onnxcam.assessment import Assessment, Unfit
-from onnxcam.errors import OnnxCamError
+from onnxcam.errors import ImageError, OnnxCamError
 from onnxcam.evaluation import Evaluation, find_metrics
-from onnxcam.evaluation.annotations import things_of
+from onnxcam.evaluation.annotations import check_places, things_of
 from onnxcam.evaluation.results import Row
 from onnxcam.evaluation.running import Sample, Skipped, name_of
 from onnxcam.evaluation.subject import BATCH_SIZE
+from onnxcam.images import read
 from onnxcam.jobs import find_jobs
 
 
@@ -30,10 +31,28 @@ def samples_of(images: Any, boxes: Any = None, limit: int | None = None) -> list
     if boxes is not None and not isinstance(boxes, str | Path | Mapping) and limit is not None:
         boxes = boxes[:limit]
     things = things_of(boxes, entries)
-    return [
+    found = [
         Sample(image, name_of(image, index), seen)
         for index, (image, seen) in enumerate(zip(entries, things, strict=True))
     ]
+    for sample in found:
+        check_sample(sample)
+    return found
+
+
+def check_sample(sample: Sample) -> None:
+    """Refuses things outside of the picture, before any work is done; what cannot be read is said in its turn.
+
+    Raises:
+        InvalidBoxes: if there is one.
+    """
+    if not sample.things:
+        return
+    try:
+        height, width = read(sample.image).shape[:2]
+    except ImageError:
+        return
+    check_places(sample.things, (height, width), sample.name)
 
 
 def evaluate(

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from onnxcam import signals, volumes
 from onnxcam.errors import InvalidSlice
-from onnxcam.explanation import OUTLIERS, AnyExplanation, drawable, saturated
+from onnxcam.explanation import OUTLIERS, AnyExplanation
 from onnxcam.images import Image
 from onnxcam.legend import with_legend
-from onnxcam.overlay import DEFAULT_COLORMAP, coloured
+from onnxcam.overlay import DEFAULT_COLORMAP, coloured, drawable, saturated
 from onnxcam.picture import Picture
 
 MOST = 16  # channels of a signal in one drawing

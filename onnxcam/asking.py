@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnxcam.drivers import Floats
 from onnxcam.metadata import Metadata
 from onnxcam.preprocessing import Preprocessing
-from onnxcam.signature import TARGET, TARGET_BOX, Signature
+from onnxcam.signature import TARGET, TARGET_BOX, TARGET_CONFIDENCE, Signature
 from onnxcam.targets import BEST, Classes
 
 SCORE, PROBABILITY, BOX, REGION = "score", "probability", "box", "region"
@@ -58,11 +58,13 @@ class Aim:
         target: the graph's number: a class, no rank.
         inputs: the model's other inputs, with one row each.
         is_empty: there is no such thing in the picture.
+        is_finite: whether the score of the whole picture is a number.
     """
 
     target: int
     inputs: Mapping[str, NDArray[Any]]
     is_empty: bool = False
+    is_finite: bool = True
 
     @property
     def guides(self) -> dict[str, Floats]:
@@ -97,7 +99,7 @@ def outputs_of(name: str, graph: Graph, aim: Aim) -> tuple[str, ...]:
         return (OUTPUTS.get(name, name),)
     if is_of_class(graph.metadata, aim.target) and graph.metadata.scores is not None:
         return (graph.metadata.scores,)
-    return (OUTPUTS[SCORE], TARGET_BOX) if graph.signature.gives(TARGET_BOX) else (OUTPUTS[SCORE],)
+    return (TARGET_CONFIDENCE,) if graph.signature.gives(TARGET_CONFIDENCE) else (OUTPUTS[SCORE],)
 
 
 def is_of_class(metadata: Metadata, target: int) -> bool:
@@ -109,14 +111,10 @@ def answer(name: str, found: Mapping[str, NDArray[Any]], graph: Graph, aim: Aim)
     """What a probe asked for by that name, (B, …), out of the graph's outputs."""
     if name != PROBABILITY:
         return _rows(found, OUTPUTS.get(name, name), graph.metadata)
-    (first, *rest) = outputs_of(name, graph, aim)
-    if first == graph.metadata.scores:
-        return probability(found[first], aim.target)
-    score = _rows(found, first, graph.metadata)
-    if not rest:
-        return np.asarray(np.maximum(score, 0))
-    boxes = _rows(found, TARGET_BOX, graph.metadata)
-    return np.where(boxes[:, 2] > boxes[:, 0], sigmoid(score), 0.0)  # 0 where no candidate is found
+    (output,) = outputs_of(name, graph, aim)
+    if output == graph.metadata.scores:
+        return probability(found[output], aim.target)
+    return np.asarray(np.maximum(_rows(found, output, graph.metadata), 0))
 
 
 def probability(scores: ArrayLike, target: int) -> NDArray[np.float64]:

@@ -51,7 +51,12 @@ FOR_DRIVERS = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be built: the parts that the user chose, found in one model."""
+    """What is to be built: the parts that the user chose, found in one model.
+
+    Attributes:
+        around: the method of many passes that goes around this one, {"name", "options"}; None where none does.
+        like: the library whose numbers were asked for; None: the paper's.
+    """
 
     tape: Tape
     picture: Value
@@ -61,6 +66,8 @@ class Plan:
     normalize: str
     options: Mapping[str, Any] = field(default_factory=dict)
     fillings: Mapping[str, str] = field(default_factory=dict)
+    around: Mapping[str, Any] | None = None
+    like: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +116,23 @@ def build(plan: Plan, outputs: Sequence[str] = (), *, is_multi: bool = False) ->
     lead = Lead(plan, question, is_multi=is_multi)
     if raw:
         with plan.tape.named("heatmap"):
-            heatmap = lead.parted(CONVENTIONS[plan.normalize](raw, picture_size(plan.picture)))
+            maps = CONVENTIONS[plan.normalize](raw, picture_size(plan.picture))
+            heatmap = lead.parted(only_of_what_is_there(maps, question))
         sides = space_sides(plan.picture, picture_layout(plan.picture) or "NCHW")
         plan.tape.add_output(heatmap, "heatmap", shape=[*lead.dims, *sides])
     add_answers(plan, question.selection, lead)
     for name in outputs:
         plan.tape.add_output(lead.parted(_extra(plan, question, raw, name=name)), name)
     return plan.tape.model
+
+
+def only_of_what_is_there(maps: Value, question: Question) -> Value:
+    """The maps (M, …), zero where there is nothing to explain: without a gradient there would be one all the same."""
+    op, is_there = maps.tape, question.selection.is_there
+    if is_there is None:
+        return maps
+    rows = op.Reshape(is_there, op.ints(-1, *[1] * (len(maps.shape or ()) - 1)))
+    return op.Where(rows, maps, op.number(0.0, maps))
 
 
 def ask(plan: Plan, *, is_multi: bool) -> Question:

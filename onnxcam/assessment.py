@@ -11,15 +11,17 @@ from onnxcam.api import convert, explainer_of
 from onnxcam.assembly import ExplainGraph
 from onnxcam.autodiff import custom_domains
 from onnxcam.engine import Explainer
-from onnxcam.errors import BuildOptionsUnused, OnnxCamError
+from onnxcam.errors import BuildOptionsUnused, InvalidGroup, OnlyExplained, OnnxCamError, UnknownChoice
 from onnxcam.evaluation import Metric
 from onnxcam.evaluation.results import Row
-from onnxcam.evaluation.running import Sample, Skipped, check_metrics, measure
+from onnxcam.evaluation.running import Sample, Skipped, check_metrics, check_things, measure
 from onnxcam.evaluation.subject import BATCH_SIZE, Subject
 from onnxcam.graph import load
 from onnxcam.metadata import is_explain_graph
+from onnxcam.methods import shared_options
 from onnxcam.randomization import randomised
 from onnxcam.sources import open_source
+from onnxcam.sums import with_sums
 
 FREE_METHOD = "activation-mean"  # explains at no cost, for graphs that are only asked for scores
 
@@ -80,7 +82,10 @@ class Assessment:
             if isinstance(subject, Unfit):
                 yield subject
                 continue
+            if subject.explainer.form is not None:
+                raise OnlyExplained("An evaluation", subject.explainer.form.wanted)
             check_metrics(self.metrics, subject, has_boxes=self.has_boxes)
+            check_things(self.samples, subject)
             if ready:
                 ready(subject.explainer)
             yield from measure(
@@ -95,19 +100,40 @@ class Assessment:
             return
         extra = {name: value for name, value in self.build.items() if name in OPENING}
         shared = {name: value for name, value in self.build.items() if name not in OPENING}
+        own = shared_options(self.methods, shared.get("options") or {}, shared.get("like")) if self.methods else {}
         opened = open_source(self.model, **extra).onnx
-        scorer = scorer_of(opened, shared, self.run)
+        scorer, shared = self.scorer(opened, shared)
         for method in self.methods or (None,):
+            options = {"options": own[method]} if method is not None else {}
             for layer in self.layers or (None,):
-                yield self.subject(opened, shared | given(method=method, layer=layer), scorer)
+                yield self.subject(opened, shared | options | given(method=method, layer=layer), scorer)
+
+    def scorer(self, opened: Any, build: Mapping[str, Any]) -> tuple[Explainer | None, dict[str, Any]]:
+        """What is asked for scores, and the options, with a group where the target is a sum; None if it cannot be had.
+
+        It is the model with an explanation that costs nothing.
+        """
+        kept = {name: value for name, value in build.items() if name in SCORING}
+
+        def make(options: Mapping[str, Any]) -> Explainer:
+            return explainer_of(convert(opened, **options, method=FREE_METHOD), **self.run)
+
+        try:
+            found, options = with_sums(make, kept, self.target)
+        except OnnxCamError:  # whoever asks for a map says what is wrong
+            return None, dict(build)
+        return found, {**build, **options}
 
     def subject(self, opened: Any, build: dict[str, Any], scorer: Explainer | None) -> Subject | Unfit:
         """The model under one method at one layer."""
         try:
-            graph = convert(opened, **build)
+            explainer, build = with_sums(
+                lambda options: explainer_of(convert(opened, **options), **self.run), build, self.target
+            )
+        except (InvalidGroup, UnknownChoice):
+            raise
         except OnnxCamError as error:
             return Unfit(" at ".join(build[name] for name in ("method", "layer") if name in build), error)
-        explainer = explainer_of(graph, **self.run)
         is_alike = scorer is not None and scorer.metadata.score == explainer.metadata.score
         again = build | given(layer=list(explainer.metadata.layers))
         model = load(opened, domains=custom_domains()).proto if self.needs_model else None
@@ -156,12 +182,4 @@ def given(**options: Any) -> dict[str, Any]:
 
 
 OPENING = frozenset({"example", "weights", "pretrained", "input_size", "dynamic_size", "custom_objects"})
-
-
-def scorer_of(opened: Any, build: Mapping[str, Any], run: Mapping[str, Any]) -> Explainer | None:
-    """The model with an explanation that costs nothing, to be asked for scores; None where that cannot be had."""
-    kept = {name: value for name, value in build.items() if name in ("score", "preprocess", "labels", "groups")}
-    try:
-        return explainer_of(convert(opened, **kept, method=FREE_METHOD), **run)
-    except OnnxCamError:  # whoever asks for a map says what is wrong
-        return None
+SCORING = frozenset({"score", "preprocess", "labels", "groups"})

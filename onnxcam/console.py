@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -10,9 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from onnxcam.errors import OnnxCamError, SomeImagesFailed
+from onnxcam.remarks import remarks
 
 if TYPE_CHECKING:
-    from onnxcam.folders import Failure, Record
+    from onnxcam.records import Failure, Record
 
 Result = TypeVar("Result")
 
@@ -27,7 +29,7 @@ def report(results: Iterable[list[Record] | Failure], count: int, *, as_json: bo
         OnnxCamError: what failed, if it was the only picture.
         SomeImagesFailed: if it was one of several.
     """
-    from onnxcam.folders import Failure
+    from onnxcam.records import Failure
 
     done = failed = 0
     try:
@@ -42,7 +44,7 @@ def report(results: Iterable[list[Record] | Failure], count: int, *, as_json: bo
             for record in result:
                 show_record(record, as_json=as_json)
     except KeyboardInterrupt:
-        say(f"interrupted: {done} of {count} pictures are explained, and their files are whole")
+        say(f"interrupted: {done} of {count} pictures are explained and kept, {count - done - failed} are not done")
         sys.exit(INTERRUPTED)
     if failed:
         raise SomeImagesFailed(failed, done)
@@ -53,9 +55,10 @@ def show_record(record: Record, *, as_json: bool) -> None:
     row = record.to_dict()
     if as_json:
         show(row, as_json=True)
-    else:
-        ordered = ["output", "heatmap", "target_index", "label", "score", "method", "layer", "status", "ms"]
-        show({name: row[name] for name in ordered}, as_json=False)
+    elif record.output is not None:
+        ordered = ["output", "heatmap", "target_index", "label", "score", "confidence", "method", "layer", "status"]
+        shown = {name: row[name] for name in [*ordered, "ms"] if name in row}
+        show(shown | {"remarks": ", ".join(remarks(record.report)) or None}, as_json=False)
     if record.reason:
         note(f"{record.image}: {record.reason}")
 
@@ -63,10 +66,19 @@ def show_record(record: Record, *, as_json: bool) -> None:
 def show(row: dict[str, Any], *, as_json: bool) -> None:
     """One line on stdout: JSON, or the values that there are."""
     if as_json:
-        answer(json.dumps(row, ensure_ascii=False))
+        answer(json.dumps(strict(row), ensure_ascii=False, allow_nan=False))
         return
     values = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values() if value is not None)
     answer("  ".join(values))
+
+
+def strict(entry: Any) -> Any:
+    """The same as JSON can have it: null for what is no number."""
+    if isinstance(entry, dict):
+        return {name: strict(value) for name, value in entry.items()}
+    if isinstance(entry, list | tuple):
+        return [strict(value) for value in entry]
+    return None if isinstance(entry, float) and not math.isfinite(entry) else entry
 
 
 def answer(text: str) -> None:

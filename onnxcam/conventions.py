@@ -22,12 +22,7 @@ CONVENTIONS: dict[str, Convention] = {}
 DEFAULT = "pytorch-grad-cam"
 PERCENTILE, PERCENT = "percentile", 99
 # Whose numbers are asked for, and which convention these are in.
-LIKE = {
-    "pytorch-grad-cam": "pytorch-grad-cam",
-    "torchcam": "torchcam",
-    "captum": "captum",
-    "tf-keras-vis": "tf-keras-vis",
-}
+LIKE = {name: name for name in ("pytorch-grad-cam", "torchcam", "captum", "tf-keras-vis")}
 SMALLEST = 1e-30  # for a convention that adds nothing to its divisor
 
 
@@ -83,8 +78,8 @@ def summed(maps: Sequence[Value], size: Value) -> Value:
 
 @convention("captum")
 def captum(maps: Sequence[Value], size: Value) -> Value:
-    """The raw map, negative values included, bilinear, mean over layers: not in [0, 1]."""
-    return _mean([resize(raw, size) for raw in maps])
+    """The raw map, negative values included, in blocks (nearest), mean over layers: not in [0, 1]."""
+    return _mean([in_blocks(raw, size) for raw in maps])
 
 
 @convention("percentile")
@@ -118,6 +113,21 @@ def resize(raw: Value, size: Value, *, places: str = "half_pixel") -> Value:
     for axis in reversed(range(1, len(shape))):
         if shape[axis] is None or shape[axis] != wanted[axis - 1]:
             raw = _stretched(raw, axis, _stretching(raw, axis, _entry(size, axis - 1), (shape[axis], places)))
+    return raw
+
+
+def in_blocks(raw: Value, size: Value) -> Value:
+    """(N, h, w) → (N, H, W), place k of an axis being place ⌊k·h/H⌋ of before, as PyTorch's nearest has it.
+
+    By whole numbers, for Resize divides by a rounded scale. Of signals and volumes likewise.
+    """
+    op = raw.tape
+    for axis, given in enumerate((raw.shape or (None,) * 3)[1:], start=1):
+        wanted = _entry(size, axis - 1)
+        if wanted.constant is None or wanted.constant.tolist() != [given]:
+            count = op.ints(given) if isinstance(given, int) else op.Shape(raw, start=axis, end=axis + 1)
+            first, last, step = (op.Squeeze(end) for end in (op.ints(0), wanted, op.ints(1)))
+            raw = op.Gather(raw, op.Range(first, last, step) * count / wanted, axis=axis)
     return raw
 
 

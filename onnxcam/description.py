@@ -11,12 +11,11 @@ from onnxcam.assembly import Plan
 from onnxcam.errors import InvalidPreprocessing
 from onnxcam.facts import author_facts
 from onnxcam.graph import LoadedModel
-from onnxcam.labels import list_for, read_labels
+from onnxcam.labels import LISTS, known_list, list_for, read_labels
 from onnxcam.layouts import is_plane, picture_layout
 from onnxcam.metadata import Metadata
-from onnxcam.methods import Method
 from onnxcam.preprocessing import Preprocessing, parse
-from onnxcam.scores import Scores
+from onnxcam.scores import Scores, check_names
 
 
 def describe(
@@ -27,7 +26,6 @@ def describe(
     labels: str | Path | Sequence[str] | None,
     multi_target: bool,
     story: Mapping[str, Any],
-    wrap: str | None = None,
 ) -> Metadata:
     """The metadata of the explain graph; what the user says goes before what the model's author has noted.
 
@@ -43,9 +41,9 @@ def describe(
         input=plan.picture.name,
         layout=None if is_plane(plan.picture) else picture_layout(plan.picture),
         **_targets(plan.scores, labels if labels is not None else facts.get("labels")),
-        like=method.like,
+        like=plan.like,
         options=dict(plan.options),
-        driver=_driver(method, plan.options, wrap),
+        driver=_driver(plan),
         preprocessing=None if preprocessing is None else preprocessing.to_dict(),
         normalize=plan.normalize,
         fillings=dict(plan.fillings),
@@ -54,7 +52,7 @@ def describe(
         source={"file": loaded.source.file or "", "sha256": loaded.source.sha256},
         versions={"onnxcam": __version__},
         conversion=story,
-        notes=(*facts.get("notes", ()), *plan.scores.notes),
+        notes=(*facts.get("notes", ()), *plan.scores.notes, *method.notes(plan.tape, plan.scores, plan.options)),
     )
 
 
@@ -62,25 +60,28 @@ def _targets(scores: Scores, names: str | Path | Sequence[str] | None) -> dict[s
     """What a target may be, and what it is called: the fields about scores and classes."""
     own = scores.classes - len(scores.groups)
     named = None if names is None else read_labels(names, own)
+    listed = (scores.label_list or list_for(own)) if names is None else None
+    if scores.groups:
+        check_names(scores.groups, named or (known_list(listed, own) if listed in LISTS else ()))
     return {
         "score": scores.kind,
         "scores": scores.output.name if scores.output is not None else None,
         "classes": scores.classes,
         "sides": scores.has_sides,
-        "label_list": (scores.label_list or list_for(own)) if names is None else None,
+        "label_list": listed,
         "labels": None if named is None else (*named, *scores.groups),
         "groups": scores.groups,
         "ranks": None if scores.ranked in (0, own) else scores.ranked,
     }
 
 
-def _driver(method: Method, options: Mapping[str, Any], wrap: str | None) -> dict[str, Any] | None:
+def _driver(plan: Plan) -> Mapping[str, Any] | None:
     """What runs the graph in many passes: the method itself, or the one around it."""
-    name = wrap or method.driver
-    if name is None:
-        return None
-    found: dict[str, Any] = {"name": name, "options": {} if wrap else dict(options)}
-    return found if method.like is None or wrap else {**found, "like": method.like}
+    method = plan.method
+    if plan.around is not None or method.driver is None:
+        return plan.around
+    found: dict[str, Any] = {"name": method.driver, "options": dict(plan.options)}
+    return found if method.like is None else {**found, "like": method.like}
 
 
 def preprocessing_of(

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxcam.asking import BOX, Aim, Graph, asker
-from onnxcam.drivers import Driver, Floats, Probe, Progress, find
-from onnxcam.errors import GraphLacksOutput, OnlyPictures, OptionsFixed
+from onnxcam.drivers import DRIVERS, Driver, Floats, Probe, Progress, find
+from onnxcam.errors import GraphLacksOutput, NotWrappable, OnlyDetections, OnlyPictures, OptionsFixed
 from onnxcam.images import Source, read
 from onnxcam.normalizing import normalize
+from onnxcam.other_names import spelled
 from onnxcam.preprocessing import Preprocessing, normalised, prepare
 from onnxcam.signature import TARGET_BOX
 
@@ -72,26 +73,36 @@ def planned(
     Raises:
         UnknownChoice: if there is no such driver.
         GraphLacksOutput: if the graph does not give what it asks for.
+        NotWrappable: if it goes around another method, and the graph's is one of many passes.
+        OnlyDetections: if it is for detections, and the graph has none.
         UnknownOption, InvalidOption: for options that it does not have, or cannot take.
         OptionsFixed: for options where there is no driver.
     """
     own = graph.metadata.driver or {}
+    name = None if name is None else spelled(name, DRIVERS)
     if name is None and not own:
         if options:
             raise OptionsFixed(graph.metadata.method, options)
         return None
     is_own = name is None or name == own.get("name")
     driver = find(name or own["name"], own.get("like") if is_own else graph.metadata.like)
+    if driver.of_boxes and not graph.signature.gives(TARGET_BOX):
+        raise OnlyDetections(driver.name)
+    if driver.needs == "heatmap" and not graph.signature.gives("heatmap"):
+        raise NotWrappable(driver.name, graph.metadata.method)
     for output in NEEDED[driver.needs]:
         if not graph.signature.gives(output):
             raise GraphLacksOutput(driver.name, output)
-    given = {**own.get("options", {}), **options} if is_own else options
+    said = driver.own(options)
+    given = {**own.get("options", {}), **said} if is_own else said
     size = max(1, min(batch_size, graph.signature.batch or batch_size))
     return Plan(driver, driver.settings(given), size, progress)
 
 
 def drive(plan: Plan, graph: Graph, aim: Aim, *, x: NDArray[Any]) -> Driven:
     """The heatmap of one prepared picture, `x` without its batch axis, for one target.
+
+    Where the picture holds what is no number, or its score is none, the map is NaN, as that of methods of one pass.
 
     Raises:
         OnlyPictures: if x is a signal or a volume, and the method is not for these.
@@ -112,11 +123,17 @@ def drive(plan: Plan, graph: Graph, aim: Aim, *, x: NDArray[Any]) -> Driven:
         guides=aim.guides,
     )
     if aim.is_empty:
-        nothing = np.zeros(probe.sides, np.float32)
-        return Driven(nothing, nothing, 0, False, {}, None)
+        return unmoved(np.zeros(probe.sides, np.float32))
+    if not (aim.is_finite and np.isfinite(probe.x).all()):
+        return unmoved(np.full(probe.sides, np.nan, np.float32))
     raw = plan.driver(probe, plan.options)
     heatmap = raw if plan.driver.is_finished else normalize([raw], probe.sides, graph.metadata.normalize)
     return Driven(heatmap, raw, probe.passes, probe.interrupted, dict(probe.report), probe.attribution)
+
+
+def unmoved(heatmap: Floats) -> Driven:
+    """What is known without a single pass: nothing is there to explain, or its score is no number."""
+    return Driven(heatmap, heatmap, 0, False, {}, None)
 
 
 def ends_of(spec: Preprocessing) -> tuple[Floats, Floats]:
@@ -137,7 +154,7 @@ def aimed(number: int, found: Mapping[str, NDArray[Any]], inputs: Mapping[str, N
     target = number if number >= 0 else int(found["target_index"].reshape(-1)[0])
     is_empty = int(found["target_index"].reshape(-1)[0]) < 0
     fixed = {BOX: np.asarray(found[TARGET_BOX], np.float32)} if TARGET_BOX in found else {}
-    return Aim(target, {**inputs, **fixed}, is_empty)
+    return Aim(target, {**inputs, **fixed}, is_empty, is_finite=bool(np.isfinite(found["target_score"]).all()))
 
 
 def preparing(source: Source, spec: Preprocessing) -> Floats:

@@ -14,7 +14,7 @@ from onnxcam import preprocessing
 from onnxcam.asking import Graph
 from onnxcam.drivers import Progress
 from onnxcam.driving import Driven, aimed, drive, planned
-from onnxcam.errors import InvalidPreprocessing, NoDriver
+from onnxcam.errors import Interrupted, InvalidPreprocessing, NoDriver
 from onnxcam.explaining import Asked, compared_with, explain_all
 from onnxcam.explanation import Explanation
 from onnxcam.guides import REFERENCE, guides
@@ -32,7 +32,7 @@ BATCH_SIZE = 8
 class Asking(TypedDict, total=False):
     """What `Explainer.__call__` takes by name; it says what each means."""
 
-    box: ArrayLike | None
+    box: ArrayLike | Sequence[Any] | None
     region: ArrayLike | Sequence[ArrayLike] | None
     reference: Source | ArrayLike | None
     inputs: Mapping[str, ArrayLike] | None
@@ -115,7 +115,7 @@ class Explainer:
         image: Any,
         target: Any = None,
         *,
-        box: ArrayLike | None = None,
+        box: ArrayLike | Sequence[Any] | None = None,
         region: ArrayLike | Sequence[ArrayLike] | None = None,
         reference: Source | ArrayLike | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
@@ -133,9 +133,11 @@ class Explainer:
             target: an index, a label, "not:" before either, a rank (−1 the best, and the default); or a list, one for
                 each picture. With a multi_target graph a list of K targets gives K explanations of each picture, and a
                 list of such lists different ones.
-            box: x0, y0, x1, y1 in the photo's pixels, or one for each photo: which detection is meant.
-            region: a mask (H, W) of the photo's size, or one for each photo: over what a class is explained.
-            reference: a picture, or a vector (D,), or one for each photo (N, D): what a photo is compared with.
+            box: x0, y0, x1, y1 in the photo's pixels: which detection is meant; or such or None for each of K targets;
+                or one of these for each photo.
+            region: a mask (H, W) of the photo's size, or its file, or one for each photo: over what a class is
+                explained.
+            reference: a picture, or a vector (D,), or one for each photo: what a photo is compared with.
             inputs: the model's other inputs by name, with a row for each picture.
             batch_size: pictures in one run, where the model takes several at once.
             channels: keep activation and gradient, for `Explanation.channels` and `gallery`.
@@ -145,7 +147,8 @@ class Explainer:
             progress: called with the passes done and those expected, for each picture and target anew.
 
         A KeyboardInterrupt ends many passes: what is known by then comes back with the status "interrupted", the last
-        of what was asked for; what was not begun is left out.
+        of what was asked for; what was not begun is left out. Where it comes between pictures, or in methods of one
+        pass, it is raised as `Interrupted`, a KeyboardInterrupt whose `done` are the explanations finished by then.
 
         Raises:
             OnnxCamError: one of its kinds, for a picture, target or input that does not fit.
@@ -154,16 +157,25 @@ class Explainer:
         several = is_many(graph, image)
         images = list(image) if several else [image]
         rows, is_row = signature.spread(target, len(images), self.classes)
-        guided = guides(signature.known, self.metadata.score, box=box, region=region, count=len(images))
-        compared = {} if reference is None else {REFERENCE: compared_with(graph, reference, inputs or {})}
+        guided = guides(signature.known, self.metadata.score, box=box, region=region, rows=rows, is_one=not several)
+        compared = (
+            {} if reference is None else {REFERENCE: compared_with(graph, reference, inputs or {}, count=len(images))}
+        )
         others = signature.others({**(inputs or {}), **compared})
         plan = planned(graph, driver, options=options or {}, batch_size=batch_size, progress=progress)
         asked = Asked(rows, others, guided, channels)
-        results = explain_all(graph, images, asked, plan=plan, batch_size=batch_size)
-        if told := signature.told(others):
-            results = [[replace(one, report={**one.report, "inputs": told}) for one in row] for row in results]
-        flat = [row if is_row else row[0] for row in results]
-        return flat if several else flat[0]
+        results: list[Any] = []
+        told = signature.told(others)
+        try:
+            for row in explain_all(graph, images, asked, plan=plan, batch_size=batch_size):
+                noted = [replace(one, report={**one.report, "inputs": told}) for one in row] if told else row
+                results.append(noted if is_row else noted[0])
+        except KeyboardInterrupt as stop:
+            done = results[0] if results and is_row and not several else results
+            if not done:
+                raise
+            raise Interrupted(done, len(images) if several else len(rows[0])) from stop
+        return results if several else results[0]
 
     def run(
         self,
@@ -182,6 +194,10 @@ class Explainer:
             outputs: names of those wanted; what nobody wants is not copied.
         """
         return self._graph.run(batch, target, inputs or {}, outputs)
+
+    def takes_as_many(self, image: Any) -> bool:
+        """Whether a call takes it as several pictures: a list, a tuple, or an array with a batch axis."""
+        return is_many(self._graph, image)
 
     def beside(self, x: NDArray[Any], inputs: Mapping[str, ArrayLike] | None = None) -> dict[str, NDArray[Any]]:
         """The model's other inputs in a run on `x`, prepared, without its batch axis: as given, or else filled in.
@@ -223,7 +239,7 @@ class Explainer:
         if plan is None:
             raise NoDriver(self.metadata.method)
         numbers = [[number]] if self.metadata.multi_target else [number]
-        outputs = ["target_index", *([TARGET_BOX] if graph.signature.gives(TARGET_BOX) else [])]
+        outputs = ["target_index", "target_score", *([TARGET_BOX] if graph.signature.gives(TARGET_BOX) else [])]
         found = graph.run(x[None], numbers, inputs or {}, outputs)
         return drive(plan, graph, aimed(number, found, graph.signature.others(inputs or {})), x=x)
 

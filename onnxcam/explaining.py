@@ -11,15 +11,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onnxcam.asking import BOX, Graph
+from onnxcam.drivers import Driver
 from onnxcam.driving import Driven, Plan, aimed, drive
 from onnxcam.errors import InvalidReference, NotGuided
-from onnxcam.explanation import INTERRUPTED, NOT_FINITE, judged
-from onnxcam.guides import KINDS, REFERENCE, Guides, is_picture, vector
+from onnxcam.explanation import ALL_ZERO, INTERRUPTED, NOT_FINITE, judged
+from onnxcam.guides import KINDS, REFERENCE, Guides, has_pictures, is_picture, vector
 from onnxcam.images import Source
 from onnxcam.shots import AnyShot, Found, Result, guided, own_fields, place_of, refuse_for_arrays, shot_of
 
 T = TypeVar("T")
-LOGITS = ("logit", "segmentation", "detector")  # scores that no gradient vanishes of
+LOGITS = ("logit", "rest", "segmentation", "detector")  # scores that no gradient vanishes of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,13 +50,18 @@ class Asked:
 
 def explain_all(
     graph: Graph, images: Sequence[Source], asked: Asked, *, plan: Plan | None, batch_size: int
-) -> list[list[Result]]:
-    """One row of explanations for each picture: batch by batch, or in many passes where there is a plan for them."""
+) -> Iterator[list[Result]]:
+    """One row of explanations for each picture: batch by batch, or in many passes where there is a plan for them.
+
+    When KeyboardInterrupt comes, what there is of the row at work is given before it is passed on.
+    """
     refuse_for_arrays(graph, asked.guides, channels=asked.channels)
     if plan is not None:
-        return explain_in_passes(graph, images, asked, plan)
+        yield from explain_in_passes(graph, images, asked, plan)
+        return
     step = max(1, min(batch_size, graph.signature.batch or batch_size))
-    return [row for some, theirs in asked.of_each(images, step) for row in explain_at_once(graph, some, theirs)]
+    for some, theirs in asked.of_each(images, step):
+        yield from explain_at_once(graph, some, theirs)
 
 
 def explain_at_once(graph: Graph, images: Sequence[Source], asked: Asked) -> list[list[Result]]:
@@ -79,26 +85,38 @@ def _in_one_run(graph: Graph, shots: Sequence[AnyShot], asked: Asked) -> list[li
     ]
 
 
-def explain_in_passes(graph: Graph, images: Sequence[Source], asked: Asked, plan: Plan) -> list[list[Result]]:
+def explain_in_passes(graph: Graph, images: Sequence[Source], asked: Asked, plan: Plan) -> Iterator[list[Result]]:
     """Likewise in many passes for each picture and target; what was reached, if that was interrupted."""
-    results: list[list[Result]] = []
-    is_multi, wanted = graph.metadata.multi_target, graph.signature.wanted(channels=asked.channels)
     for (image,), own in asked.of_each(images, 1):
-        shot, (row,) = shot_of(graph, image), own.rows
-        given = {**own.others, **guided(own.guides, [shot], targets=len(row) if is_multi else None)}
-        results.append([])
-        for place, number in enumerate(row):
-            inputs = of_target(given, place)
-            found = graph.run(shot.x[None], [[number]] if is_multi else [number], inputs, wanted)
-            driven = drive(plan, graph, aimed(number, found, inputs), x=shot.x)
-            results[-1].append(explained_in_passes(graph, found, shot, driven, plan=plan, channels=asked.channels))
-            if driven.interrupted:
-                return results
-    return results
+        row: list[Result] = []
+        try:
+            for explanation in _row_in_passes(graph, image, own, plan):
+                row.append(explanation)  # noqa: PERF402 - what is done must be there when it ends early
+        except KeyboardInterrupt:
+            if row:
+                yield row
+            raise
+        yield row
+        if row[-1].status == INTERRUPTED:
+            return
 
 
-def compared_with(graph: Graph, reference: Any, inputs: Mapping[str, ArrayLike]) -> NDArray[np.float32]:
-    """The vectors, (1 or N, D), that photos are compared with: those given, or the embedding of a picture.
+def _row_in_passes(graph: Graph, image: Source, asked: Asked, plan: Plan) -> Iterator[Result]:
+    """The explanations of one picture, up to one that was interrupted."""
+    is_multi, wanted = graph.metadata.multi_target, graph.signature.wanted(channels=asked.channels)
+    shot, (row,) = shot_of(graph, image), asked.rows
+    given = {**asked.others, **guided(asked.guides, [shot], targets=len(row) if is_multi else None)}
+    for place, number in enumerate(row):
+        inputs = of_target(given, place)
+        found = graph.run(shot.x[None], [[number]] if is_multi else [number], inputs, wanted)
+        driven = drive(plan, graph, aimed(number, found, inputs), x=shot.x)
+        yield explained_in_passes(graph, found, shot, driven, plan=plan, channels=asked.channels)
+        if driven.interrupted:
+            return
+
+
+def compared_with(graph: Graph, reference: Any, inputs: Mapping[str, ArrayLike], *, count: int) -> NDArray[np.float32]:
+    """The vectors, (1 or N, D), that `count` = N photos are compared with: those given, or the embedding of a picture.
 
     Raises:
         NotGuided: if the graph compares nothing.
@@ -109,8 +127,13 @@ def compared_with(graph: Graph, reference: Any, inputs: Mapping[str, ArrayLike])
         raise NotGuided(REFERENCE, metadata.score, KINDS[REFERENCE])
     size = known[REFERENCE][1] if isinstance(known[REFERENCE][1], int) else None
     is_array = graph.signature.form is not None
-    if not (isinstance(reference, str | os.PathLike) if is_array else is_picture(reference)):
-        return vector(reference, size)
+    several = has_pictures(reference)
+    if several or not (isinstance(reference, str | os.PathLike) if is_array else is_picture(reference)):
+        each = [compared_with(graph, entry, inputs, count=1) for entry in reference] if several else []
+        rows = np.concatenate(each) if several else vector(reference, size)
+        if len(rows) not in (1, count):
+            raise InvalidReference(f"is {len(rows)} vectors for {count} picture{'s' * (count != 1)}")
+        return rows
     if metadata.scores is None:
         raise InvalidReference("cannot be a picture: the embedding is no output of the model")
     x = shot_of(graph, reference).x
@@ -126,9 +149,10 @@ def explained(graph: Graph, found: Found, at: tuple[int, int], shot: AnyShot, *,
     layer, facts = ", ".join(metadata.layers), _facts(graph, found, at, shot, channels=channels)
     named = facts["label"] or f"class {facts['target_index']}"
     is_there = facts["target_index"] >= 0
-    status, reason = judged(
-        heatmap, layer=layer, name=named, may_saturate=metadata.score not in LOGITS, is_there=is_there
-    )
+    place = layer if has_layer(graph) else None
+    may_saturate = metadata.score not in LOGITS
+    verdict = judged(heatmap, layer=place, name=named, may_saturate=may_saturate, is_there=is_there)
+    status, reason = of_score(verdict, facts["target_score"], kind=metadata.score, name=named)
     judgement = {"status": status, "reason": reason, "method": metadata.method, "layer": layer}
     return shot.explained(heatmap, facts | judgement)
 
@@ -142,8 +166,16 @@ def explained_in_passes(
     facts = _facts(graph, found, (0, 0), shot, channels=channels)
     named = facts["label"] or f"class {facts['target_index']}"
     may_saturate = metadata.score not in LOGITS and driver.needs in ("gradient", "both", "heatmap")
-    is_there = facts["target_index"] >= 0
-    status, reason = judged(driven.heatmap, layer=layer, name=named, may_saturate=may_saturate, is_there=is_there)
+    verdict = judged(
+        driven.heatmap,
+        layer=layer if has_layer(graph, driver) else None,
+        name=named,
+        may_saturate=may_saturate,
+        is_there=facts["target_index"] >= 0,
+        has_filling="fill" in driver.options,
+        raw=driven.raw,
+    )
+    status, reason = of_score(verdict, facts["target_score"], kind=metadata.score, name=named)
     if driven.interrupted and status != NOT_FINITE:
         status, reason = INTERRUPTED, f"stopped after {driven.passes} passes: the map is what was known by then."
     facts |= {
@@ -155,6 +187,27 @@ def explained_in_passes(
         "attribution": driven.attribution,
     }
     return shot.explained(driven.heatmap, facts)
+
+
+def of_score(verdict: tuple[str, str], score: float, *, kind: str, name: str) -> tuple[str, str]:
+    """Status and reason of a map, in the light of the score that it explains, which is of that kind."""
+    if not np.isfinite(score):
+        return NOT_FINITE, (
+            f"the score that is explained is {score}, so the map stands for nothing: a number overflowed, or a score "
+            f"that is an expression takes the logarithm or root of what it cannot, or divides by 0."
+        )
+    if verdict[0] == ALL_ZERO and kind == "segmentation" and score == 0:
+        return ALL_ZERO, (
+            f"the net sees {name} nowhere in the picture, so that there is no place to explain it at. Say where: "
+            f"region=, a mask of the photo (on the command line: --region MASK)."
+        )
+    return verdict
+
+
+def has_layer(graph: Graph, driver: Driver | None = None) -> bool:
+    """Whether the graph's method, or the driver that runs it, looks at a layer, and not at the input itself."""
+    own = graph.metadata.layers != (graph.metadata.input,)
+    return own and (driver is None or driver.needs not in ("score", "gradient"))
 
 
 def rows_of(arrays: Found, part: slice, count: int) -> dict[str, NDArray[Any]]:

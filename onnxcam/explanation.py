@@ -14,12 +14,12 @@ from onnxcam.channels import Channel, Parts, gallery, strongest
 from onnxcam.errors import NoChannels
 from onnxcam.images import Image
 from onnxcam.legend import with_legend
-from onnxcam.overlay import DEFAULT_COLORMAP
+from onnxcam.overlay import DEFAULT_COLORMAP, drawable, saturated
 from onnxcam.picture import Picture
 
-OK, ALL_ZERO, NOT_FINITE, INTERRUPTED = "ok", "all-zero", "not-finite", "interrupted"
-NOT_FOUND = "not-found"
-
+OK, ALL_ZERO, FLAT = "ok", "all-zero", "flat"
+NOT_FINITE, NOT_FOUND, INTERRUPTED = "not-finite", "not-found", "interrupted"
+ROUNDING = 8 * float(np.finfo(np.float32).eps)  # of the largest value: what sums of equal numbers may differ by
 OUTLIERS = 0.01  # of the pixels, as in PAIR's saliency
 
 
@@ -87,7 +87,7 @@ class Explanation(AnyExplanation):
         target_score: the score that was explained.
         label: what the class is called, if it has a name.
         scores: (C,), the model's own output; empty where it has none.
-        status: "ok", "all-zero", "not-finite", "not-found" (there is no such detection),
+        status: "ok", "all-zero", "flat" (the same everywhere), "not-finite", "not-found" (there is no such detection),
             or "interrupted" (a method of many passes was stopped and this is what it had by then).
         reason: what is wrong with the map and what may help; empty when ok.
         method: how it was explained.
@@ -98,11 +98,25 @@ class Explanation(AnyExplanation):
         attribution: like the model's input without its batch axis, of methods of many passes that have a number for
             each of its values.
         box: of a detector: x0, y0, x1, y1 of the detection that was explained, in the photo's pixels.
+        confidence: of a detector: how sure the model is of it, 0 to 1.
     """
 
     image: Image
     parts: Parts | None = None
     box: tuple[float, float, float, float] | None = None
+    confidence: float | None = None
+
+    @property
+    def told(self) -> list[str]:
+        """The lines of a legend."""
+        first, *rest = super(Explanation, self).told
+        return [first if self.confidence is None else f"{first} (confidence {self.confidence:.2f})", *rest]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What a line about it says, by name; of detections also where and how sure."""
+        detection = {"box": self.box, "confidence": self.confidence} if self.confidence is not None else {}
+        return super(Explanation, self).summary | detection
 
     def overlay(
         self,
@@ -112,6 +126,7 @@ class Explanation(AnyExplanation):
         blend: str = "alpha",
         contour: bool = False,
         box: bool = False,
+        detection: bool = True,
         legend: bool = False,
         share: float = regions.HOT_SHARE,
         outliers: float | None = None,
@@ -124,6 +139,7 @@ class Explanation(AnyExplanation):
             blend: one of `overlay.BLENDS`.
             contour: draw a line around the hot regions.
             box: draw a box around the largest of them.
+            detection: draw the box of the detection that was explained, in green, where there is one.
             legend: add a strip with class, score, method and layer.
             share: what is hot, as a share of the maximum.
             outliers: share of the pixels that are drawn as if they were the maximum; by default `OUTLIERS` where there
@@ -139,6 +155,8 @@ class Explanation(AnyExplanation):
             result = regions.with_contour(result, shown, share=share)
         if box:
             result = regions.with_box(result, shown, share=share)
+        if detection and self.box is not None:
+            result = regions.with_detection(result, self.box)
         if legend:
             result = with_legend(result, self.told, colormap=colormap)
         return Picture(result)
@@ -176,24 +194,33 @@ class Explanation(AnyExplanation):
         return width, height
 
 
-def drawable(heatmap: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The heatmap in [0, 1]: unchanged if it is, else (raw conventions) without what is below 0, over its maximum."""
-    if heatmap.min(initial=0) >= 0 and heatmap.max(initial=0) <= 1:
-        return heatmap
-    positive = heatmap.clip(min=0)
-    return np.asarray(positive / (float(positive.max()) or 1.0), np.float32)
-
-
-def saturated(heatmap: NDArray[np.float32], share: float) -> NDArray[np.float32]:
-    """The heatmap with the highest `share` of its pixels at 1 and the others raised alike."""
-    level = float(np.quantile(heatmap, np.clip(1 - share, 0, 1))) if share else 1.0
-    return np.minimum(heatmap / np.float32(level), np.float32(1)) if level > 0 else heatmap
+def is_flat(values: NDArray[np.float32]) -> bool:
+    """Whether all are the same number but 0, as far as float32 can tell after some sums."""
+    largest = float(np.abs(values).max(initial=0))
+    return largest > 0 and float(np.ptp(values)) <= ROUNDING * largest
 
 
 def judged(
-    heatmap: NDArray[np.float32], *, layer: str, name: str, may_saturate: bool, is_there: bool = True
+    heatmap: NDArray[np.float32],
+    *,
+    layer: str | None,
+    name: str,
+    may_saturate: bool,
+    is_there: bool = True,
+    has_filling: bool = False,
+    raw: NDArray[np.float32] | None = None,
 ) -> tuple[str, str]:
-    """Status and reason of a map as the graph gave it. `may_saturate`: it comes of the gradient of a probability."""
+    """Status and reason of a map as the graph gave it.
+
+    Args:
+        heatmap: the map.
+        layer: that the method looked at; None where it looks at the input itself.
+        name: of the target.
+        may_saturate: whether it comes of the gradient of a probability.
+        is_there: whether there is such a target in the picture.
+        has_filling: whether something was hidden, behind what an option says.
+        raw: the map before it was normalised, where that is known.
+    """
     if not is_there:
         return NOT_FOUND, (
             "there is no such detection: none of that rank above the threshold, or no candidate at that box. Name a "
@@ -206,10 +233,17 @@ def judged(
             f"{odd} of {heatmap.size} values of the map are not finite and are shown as 0: a number overflowed in the "
             f"model. Look at the scores; a float16 model may need its float32 original."
         )
+    if is_flat(heatmap if raw is None else raw):
+        return FLAT, (
+            f"the map is the same everywhere, but for rounding: in {layer or 'the input'} all places are alike, as in "
+            f"a picture of one colour, or the method cannot tell them apart. Try another method, or a picture with "
+            f"something in it."
+        )
     if heatmap.any():
         return OK, ""
     saturated = " A probability near 0 or 1 has no gradient left: convert with the logit as score." * may_saturate
+    others = ["another layer"] * (layer is not None) + ["another filling (option fill)"] * has_filling
     return ALL_ZERO, (
-        f"the map is zero everywhere: nothing in {layer} speaks for {name}.{saturated} "
-        f"Try another layer, another method, or a class that the model sees in the picture."
+        f"the map is zero everywhere: nothing in {layer or 'the input'} speaks for {name}.{saturated} "
+        f"Try {', '.join([*others, 'another method'])}, or a class that the model sees in the picture."
     )

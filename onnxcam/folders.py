@@ -6,87 +6,22 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onnxcam.errors import CannotWriteFile, OnnxCamError, WouldOverwriteImage
-from onnxcam.explanation import INTERRUPTED, Explanation
+from onnxcam.errors import CannotWriteFile, Interrupted, OnnxCamError, WouldOverwriteImage
+from onnxcam.explanation import INTERRUPTED, NOT_FOUND, Explanation
 from onnxcam.files import write_whole
 from onnxcam.jobs import HEATMAP, OVERLAY, Job
+from onnxcam.records import Failure, Record, Style
 
 if TYPE_CHECKING:
     from onnxcam.engine import Explainer
     from onnxcam.picture import Picture
     from onnxcam.shots import Result
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One line about one heatmap.
-
-    Attributes:
-        heatmap: where the array was written; None unless it was asked for.
-        ms: the heatmap's share of reading the picture and running the graph, in milliseconds.
-        reason: what is wrong with the map, for people; empty when it is ok.
-    """
-
-    image: str
-    output: str
-    heatmap: str | None
-    target_index: int
-    label: str | None
-    score: float
-    method: str
-    layer: str
-    status: str
-    ms: float
-    reason: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields by name, without the reason."""
-        return {name: value for name, value in asdict(self).items() if name != "reason"}
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A picture that could not be explained, and why."""
-
-    image: str
-    error: OnnxCamError
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """What is drawn and written for each heatmap; the fields are those of `Explanation.overlay`.
-
-    Attributes:
-        save_heatmap: also write the array.
-        channels: also write a gallery of so many channels.
-        channel_view: what it shows of them, one of `channels.KINDS`; None for the first.
-    """
-
-    alpha: float = 0.5
-    colormap: str | None = None
-    blend: str | None = None
-    contour: bool = False
-    box: bool = False
-    legend: bool = False
-    save_heatmap: bool = False
-    channels: int = 0
-    channel_view: str | None = None
-
-    def drawing(self) -> dict[str, Any]:
-        """The arguments of `Explanation.overlay` that were given."""
-        other = ("save_heatmap", "channels", "channel_view")
-        return {name: value for name, value in asdict(self).items() if value is not None and name not in other}
-
-    def gallery(self) -> dict[str, Any]:
-        """The arguments of `Explanation.gallery` that were given."""
-        given = {"count": self.channels, "of": self.channel_view, "alpha": self.alpha, "colormap": self.colormap}
-        return {name: value for name, value in given.items() if value is not None}
 
 
 def explain_jobs(
@@ -101,7 +36,7 @@ def explain_jobs(
     """For each picture the records of its heatmaps, one a target, after they are written; or why there are none.
 
     `keep` sees each heatmap once it is written. `asking` are further arguments of the explainer's call. Where a method
-    of many passes was interrupted, what it had is written and the rest left out.
+    of many passes was interrupted, what it had is written before KeyboardInterrupt is passed on.
 
     One picture at a time: of 23 photos explained in batches of 8 the time on a CPU was the same within a tenth, and
     eight photos of 24 megapixels with their heatmaps are two gigabytes.
@@ -110,36 +45,61 @@ def explain_jobs(
     for job in jobs:
         started = time.perf_counter()
         try:
-            found = _explain(explainer, job.image, targets, {"channels": style.channels > 0, **(asking or {})})
+            call = {"channels": style.channels > 0, **(asking or {})}
+            found, is_whole = _explain(explainer, job.image, targets, call)
             ms = round((time.perf_counter() - started) * 1000 / len(found), 2)
-            stems = _stems(job, found)
-            records = []
-            for stem, explanation in zip(stems, found, strict=True):
+            missing = missing_ranks(found, targets)
+            there = [one for place, one in enumerate(found) if place not in missing]
+            records: list[Record] = []
+            stems = _stems(job, there, is_one=len(targets) < 2)
+            for stem, explanation in zip(stems, there, strict=True):
                 records.append(write_record(job.image, stem, explanation, style, ms=ms, inputs=inputs))
                 if keep is not None:
                     keep(records[-1], explanation)
-            yield records
-            if found[-1].status == INTERRUPTED:
-                return
+            yield [*records, *(_unwritten(job.image, found[place], targets[place], ms) for place in sorted(missing))]
+            if not is_whole:
+                raise KeyboardInterrupt
         except OnnxCamError as error:
             yield Failure(str(job.image), error)
 
 
-def _explain(explainer: Explainer, image: Path, targets: Sequence[Any], asking: Mapping[str, Any]) -> list[Result]:
-    """One explanation a target: in one run where the graph takes several."""
-    if explainer.metadata.multi_target:
-        return [*explainer(image, list(targets) or [-1], **asking)]
+def _explain(
+    explainer: Explainer, image: Path, targets: Sequence[Any], asking: Mapping[str, Any]
+) -> tuple[list[Result], bool]:
+    """One explanation a target, in one run where the graph takes several; and whether Ctrl-C left them whole."""
     found: list[Result] = []
-    for target in targets or [None]:
-        found.append(explainer(image, target, **asking))
-        if found[-1].status == INTERRUPTED:
-            break
-    return found
+    try:
+        if explainer.metadata.multi_target:
+            found += explainer(image, list(targets) or [-1], **asking)
+            return found, found[-1].status != INTERRUPTED
+        for target in targets or [None]:
+            found.append(explainer(image, target, **asking))
+            if found[-1].status == INTERRUPTED:
+                return found, False
+    except Interrupted as stop:
+        found += stop.done
+        return found, False
+    except KeyboardInterrupt:
+        if not found:
+            raise
+        return found, False
+    return found, True
 
 
-def _stems(job: Job, found: Sequence[Result]) -> list[Path]:
+def missing_ranks(found: Sequence[Result], targets: Sequence[Any]) -> set[int]:
+    """The places of ranks that the picture does not have, so many objects there are not; but one, if it has none."""
+    ranks = [isinstance(target, int) and target < 0 for target in targets]
+    places = {
+        place
+        for place, (one, is_rank) in enumerate(zip(found, ranks, strict=False))
+        if is_rank and one.status == NOT_FOUND
+    }
+    return places - {0} if len(places) == len(found) else places
+
+
+def _stems(job: Job, found: Sequence[Result], *, is_one: bool) -> list[Path]:
     """Where the results go: with the class's number where there are several, and a count where another box has it."""
-    if len(found) == 1:
+    if is_one:
         return [job.stem]
     stems, boxes = [], dict[int, list[object]]()
     for explanation in found:
@@ -179,12 +139,27 @@ def write_record(
         _save_array(heatmap, explanation.heatmap)
     if style.channels and isinstance(explanation, Explanation):
         _save_gallery(stem, explanation, style)
+    return _record(image, explanation, output=output, heatmap=heatmap if style.save_heatmap else None, ms=ms)
+
+
+def _unwritten(image: Path, explanation: Result, rank: int, ms: float) -> Record:
+    """The record of a rank that the picture does not have."""
+    return replace(
+        _record(image, explanation, ms=ms),
+        reason=f"it has no detection of rank {rank} above the threshold, so nothing is written for that rank.",
+    )
+
+
+def _record(
+    image: Path, explanation: Result, *, output: Path | None = None, heatmap: Path | None = None, ms: float
+) -> Record:
     return Record(
         image=str(image),
-        output=str(output),
-        heatmap=str(heatmap) if style.save_heatmap else None,
+        output=None if output is None else str(output),
+        heatmap=None if heatmap is None else str(heatmap),
         ms=ms,
         reason=explanation.reason,
+        report=explanation.report,
         **explanation.summary,
     )
 

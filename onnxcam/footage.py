@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onnxcam.errors import OnnxCamError
-from onnxcam.folders import Failure, Record, Style, make_folder
+from onnxcam.explanation import INTERRUPTED
+from onnxcam.folders import make_folder
 from onnxcam.images import Image
+from onnxcam.records import Failure, Record, Style
 from onnxcam.video import SUFFIXES, FilmWriter, film_writer, frames, open_film
 
 if TYPE_CHECKING:
@@ -84,11 +86,26 @@ def _names(film: Path, count: int) -> list[str]:
 def _explain_frame(
     explainer: Explainer, frame: Image, targets: Sequence[Any], asking: Mapping[str, Any]
 ) -> Sequence[Explanation]:
-    """One explanation a target."""
+    """One explanation a target.
+
+    Raises:
+        KeyboardInterrupt: also if it left a method of many passes with half a map.
+    """
     if explainer.metadata.multi_target:
         several: Sequence[Explanation] = explainer(frame, list(targets), **asking)
-        return several
-    return [explainer(frame, target, **asking) for target in targets]
+        return whole(several)
+    return [one for target in targets for one in whole([explainer(frame, target, **asking)])]
+
+
+def whole(found: Sequence[Explanation]) -> Sequence[Explanation]:
+    """The explanations, if they were not stopped: half a map is no frame.
+
+    Raises:
+        KeyboardInterrupt: if they were.
+    """
+    if found[-1].status == INTERRUPTED:
+        raise KeyboardInterrupt
+    return found
 
 
 def _record(film: Path, writer: FilmWriter, seen: Sequence[Explanation], ms: float) -> Record:

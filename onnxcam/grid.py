@@ -20,6 +20,7 @@ SCALE, SMALL = 0.5, 0.42  # font scales: about 11 and 9 pixels of height
 PITCH = 20  # pixels from line to line
 STUB = (110, 190)  # pixels of the column of headings, at least and at most
 LINES = 4  # of a heading, at most
+LEAST = (96, 2 * PITCH)  # pixels of a cell, for pictures that are thin
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +53,7 @@ class Grid:
         ratio = side / max(height, width)
         size = max(1, round(width * ratio)), max(1, round(height * ratio))
         stub = self._stub()
-        fit = max(1, (WIDEST - 2 * MARGIN - stub) // (size[0] + GAP))
+        fit = max(1, (WIDEST - 2 * MARGIN - stub) // (max(size[0], LEAST[0]) + GAP))
         per_band = ceil(len(self.columns) / ceil(len(self.columns) / fit))
         bands = [self._band(slice(at, at + per_band), size, stub) for at in range(0, len(self.columns), per_band)]
         return framed([self._head(max(band.shape[1] for band in bands)), *bands])
@@ -66,30 +67,29 @@ class Grid:
         """The photo as it is, small, and the title."""
         height = PITCH * 4
         ratio = min(height / self.photo.shape[0], 2 * height / self.photo.shape[1])
-        small = fitted(self.photo, (round(self.photo.shape[1] * ratio), round(self.photo.shape[0] * ratio)))
+        sides = max(1, round(self.photo.shape[1] * ratio)), max(1, round(self.photo.shape[0] * ratio))
+        small = fitted(self.photo, sides)
         room = max(width - small.shape[1] - 2 * GAP, STUB[0])
-        return beside([small, text(self.title, room, height)])
+        return beside([small, text(self.title, room, max(height, height_of(self.title, room)))])
 
     def _band(self, part: slice, size: tuple[int, int], stub: int) -> Image:
-        headings = self.columns[part]
-        height = max(len(broken_lines(heading, size[0])) for heading in headings) * PITCH
-        rows = [[blank(stub, height), *(text(heading, size[0], height) for heading in headings)]]
+        headings, width = self.columns[part], max(size[0], LEAST[0])
+        height = max(height_of(heading, width) for heading in headings)
+        rows = [[blank(stub, height), *(text(heading, width, height) for heading in headings)]]
         for heading, tiles in zip(self.rows, self.tiles, strict=True):
-            name = text(heading, stub, size[1], room=stub - GAP)
+            name = text(heading, stub, max(size[1], height_of(heading, stub - GAP)), room=stub - GAP)
             rows.append([name, *(drawn(tile, size) for tile in tiles[part])])
         return stacked([beside(row if stub else row[1:]) for row in rows])
 
 
 def drawn(tile: Tile, size: tuple[int, int]) -> Image:
-    """The cell's picture with its remark, or its remark alone."""
+    """The cell's picture and below it its remark, or its remark alone."""
+    cell = max(size[0], LEAST[0]), max(size[1], LEAST[1])
     if tile.image is None:
-        return empty(tile.remark, size)
-    image = fitted(tile.image, size)
-    if tile.remark:
-        strip = text([tile.remark], size[0] - GAP, PITCH)
-        image[-PITCH:, :] = PAPER
-        image[-PITCH:, GAP // 2 : GAP // 2 + strip.shape[1]] = strip
-    return image
+        return empty(tile.remark, cell)
+    image = blank(cell[0], size[1])
+    image[:, : size[0]] = fitted(tile.image, size)
+    return np.vstack([image, text([tile.remark], cell[0], PITCH)]) if tile.remark else image
 
 
 def empty(remark: str, size: tuple[int, int]) -> Image:
@@ -97,8 +97,7 @@ def empty(remark: str, size: tuple[int, int]) -> Image:
     cell = np.full((size[1], size[0], 3), WASH, np.uint8)
     lines = list(wrapped(drawable(remark), size[0] - 2 * GAP, SMALL)) if remark else []
     room = max(1, (size[1] - 2 * GAP) // PITCH)
-    if len(lines) > room:
-        lines = [*lines[: room - 1], f"{lines[room - 1]} ..."]
+    lines = kept(lines, room, size[0] - 2 * GAP, SMALL)
     top = (size[1] - len(lines) * PITCH) // 2
     for number, line in enumerate(lines):
         place = GAP, top + number * PITCH + 14
@@ -107,9 +106,13 @@ def empty(remark: str, size: tuple[int, int]) -> Image:
 
 
 def text(lines: Sequence[str], width: int, height: int, *, room: int | None = None) -> Image:
-    """The lines in a box, from its top: wrapped, the first dark, what does not fit left out."""
-    box = blank(width, height)
-    shown = broken_lines(lines, width if room is None else room)[: max(1, height // PITCH)]
+    """The lines in a box, from its top: wrapped, the first dark, dots for what does not fit."""
+    box, room = blank(width, height), width if room is None else room
+    most = max(1, height // PITCH)
+    shown = broken_lines(lines, room)
+    if len(shown) > most:
+        line, is_first = shown[most - 1]
+        shown[most - 1 :] = [(shortened(line, room, SCALE if is_first else SMALL), is_first)]
     for number, (line, is_first) in enumerate(shown):
         scale, colour = (SCALE, INK) if is_first else (SMALL, SOFT)
         cv2.putText(box, line, (0, number * PITCH + 14), FONT, scale, colour, 1, cv2.LINE_AA)
@@ -120,9 +123,27 @@ def broken_lines(lines: Sequence[str], width: int) -> list[tuple[str, bool]]:
     """The lines wrapped to the width, and whether each is of the first."""
     found = []
     for number, line in enumerate(lines):
-        parts = list(wrapped(drawable(line), width, SCALE if number == 0 else SMALL))
-        found += [(part, number == 0) for part in parts[:LINES]]
+        scale = SCALE if number == 0 else SMALL
+        parts = kept(list(wrapped(drawable(line), width, scale)), LINES, width, scale)
+        found += [(part, number == 0) for part in parts]
     return found
+
+
+def height_of(lines: Sequence[str], width: int) -> int:
+    """The pixels that the lines take, wrapped to the width."""
+    return len(broken_lines(lines, width)) * PITCH
+
+
+def kept(lines: list[str], most: int, width: int, scale: float) -> list[str]:
+    """So many of the lines; with dots at the end where there are more."""
+    return lines if len(lines) <= most else [*lines[: most - 1], shortened(lines[most - 1], width, scale)]
+
+
+def shortened(line: str, width: int, scale: float) -> str:
+    """The line with dots behind it, and as much of it as there is room for beside them."""
+    while line and measured(f"{line} ...", scale) > width:
+        line = line[:-1]
+    return f"{line} ...".strip()
 
 
 def fitted(image: Image, size: tuple[int, int]) -> Image:

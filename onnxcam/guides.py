@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from onnxcam.errors import InvalidBox, InvalidReference, InvalidRegion, NotGuided
+from onnxcam.errors import InvalidBox, InvalidReference, InvalidRegion, InvalidTarget, NotGuided
 from onnxcam.geometry import Geometry
-from onnxcam.images import Source
+from onnxcam.images import Source, read
+from onnxcam.targets import BEST
 
 BOX, REGION, REFERENCE = "box", "region", "reference"
+NO_BOX = -1.0  # four times, in the graph
 KINDS = {BOX: "detector", REGION: "segmentation", REFERENCE: "similarity"}  # which score takes it
 
 
@@ -22,7 +26,7 @@ class Guides:
     """Boxes and regions of the photos' own pixels; one for all photos, or one for each.
 
     Attributes:
-        boxes: (4,) or (N, 4): x0, y0, x1, y1.
+        boxes: (N, 1, 4), or (N, K, 4) where each target has one of its own: x0, y0, x1, y1; NaN for none.
         regions: (H, W), or one for each photo.
     """
 
@@ -31,7 +35,7 @@ class Guides:
 
     def part(self, some: slice) -> Guides:
         """Those of some of the photos."""
-        boxes = self.boxes[some] if self.boxes is not None and self.boxes.ndim == 2 else self.boxes
+        boxes = None if self.boxes is None else self.boxes[some]
         regions = self.regions[some] if self.regions is not None and len(self.regions) > 1 else self.regions
         return Guides(boxes, regions)
 
@@ -47,9 +51,9 @@ class Guides:
         """
         found: dict[str, NDArray[Any]] = {}
         if self.boxes is not None:
-            own = self.boxes if self.boxes.ndim == 2 else [self.boxes] * len(geometries)
-            rows = np.stack([_fitted(box, geometry) for box, geometry in zip(own, geometries, strict=True)])
-            found[BOX] = rows if targets is None else np.repeat(rows[:, None], targets, axis=1)
+            pairs = zip(self.boxes, geometries, strict=True)
+            rows = np.stack([[_fitted(box, geometry) for box in boxes] for boxes, geometry in pairs])
+            found[BOX] = rows[:, 0] if targets is None else np.broadcast_to(rows, (len(rows), targets, 4)).copy()
         if self.regions is not None:
             masks = self.regions if len(self.regions) == len(geometries) else list(self.regions) * len(geometries)
             found[REGION] = np.stack(
@@ -61,26 +65,30 @@ class Guides:
 NONE = Guides()
 
 
-def guides(known: Mapping[str, Any], score: str, *, box: Any, region: Any, count: int) -> Guides:
+def guides(
+    known: Mapping[str, Any], score: str, *, box: Any, region: Any, rows: Sequence[Sequence[int]], is_one: bool
+) -> Guides:
     """The boxes and regions that were given, checked as far as they can be without the photos.
 
     Args:
         known: the graph's inputs by name.
         score: what the graph explains, for messages.
-        box: x0, y0, x1, y1, or one such for each photo; None: none.
+        box: x0, y0, x1, y1; or such or None for each target of the one photo; or one of these for each photo.
         region: a mask (H, W), or one for each photo; None: none.
-        count: N.
+        rows: the targets' numbers, a row for each of the N photos.
+        is_one: whether it is a photo by itself, and no list of them.
 
     Raises:
         NotGuided: if the graph takes none.
         InvalidBox, InvalidRegion: if they are none.
+        InvalidTarget: for the second best at a box: what lies there is one thing.
     """
     for name, given in ((BOX, box), (REGION, region)):
         if given is not None and name not in known:
             raise NotGuided(name, score, KINDS[name])
     return Guides(
-        None if box is None else _boxes(box, count),
-        None if region is None else _regions(region, count),
+        None if box is None else _boxes(box, rows, is_one=is_one),
+        None if region is None else _regions(region, len(rows)),
     )
 
 
@@ -89,6 +97,14 @@ def is_picture(reference: Any) -> TypeGuard[Source]:
     if isinstance(reference, list | tuple):
         return False
     return not isinstance(reference, np.ndarray) or reference.ndim == 3 or reference.dtype == np.uint8
+
+
+def has_pictures(references: Any) -> TypeGuard[Sequence[Any]]:
+    """Whether it is a list of references of which some are pictures, no numbers and no vectors."""
+    numbers = (int, float, np.number, list, tuple)
+    return isinstance(references, list | tuple) and any(
+        is_picture(entry) and not isinstance(entry, numbers) for entry in references
+    )
 
 
 def vector(reference: ArrayLike, size: int | None) -> NDArray[np.float32]:
@@ -108,27 +124,91 @@ def vector(reference: ArrayLike, size: int | None) -> NDArray[np.float32]:
     return rows
 
 
-def _boxes(box: Any, count: int) -> NDArray[np.float32]:
+def _boxes(box: Any, rows: Sequence[Sequence[int]], *, is_one: bool) -> NDArray[np.float32]:
+    """(N, 1 or K, 4), NaN where there is none."""
+    of_photos = [box] * len(rows) if is_one or _is_box(box) else list(box)
+    if len(of_photos) != len(rows):
+        raise InvalidBox(box, f"is {len(of_photos)} boxes for {len(rows)} pictures")
+    found = np.stack([_boxes_of(own, row) for own, row in zip(of_photos, rows, strict=True)])
+    for boxes, row in zip(found, rows, strict=True):
+        for (x0, *_), number in zip(np.broadcast_to(boxes, (len(row), 4)), row, strict=True):
+            if number < BEST and not np.isnan(x0):
+                raise InvalidTarget(
+                    f"rank {number} at a box means nothing: a box is for whatever lies there. Name a class, or leave "
+                    f"the rank or the box away"
+                )
+    return found
+
+
+def _boxes_of(box: Any, row: Sequence[int]) -> NDArray[np.float32]:
+    """The boxes of the targets of one photo, (K, 4): one for all of them, or for each."""
+    boxes = [box] * len(row) if box is None or _is_box(box) else list(box)
+    boxes = boxes * len(row) if len(boxes) == 1 else boxes
+    if len(boxes) != len(row):
+        raise InvalidBox(box, f"is {len(boxes)} boxes for {len(row)} target{'s' * (len(row) > 1)}")
+    return np.stack([np.full(4, np.nan, np.float32) if own is None else _checked(own) for own in boxes])
+
+
+def _is_box(box: Any) -> bool:
+    """Whether it is one box, sound or not, and no list of boxes."""
+    if not isinstance(box, list | tuple):
+        return np.ndim(box) < 2
+    return not any(entry is None or np.ndim(entry) for entry in box)
+
+
+def _checked(box: Any) -> NDArray[np.float32]:
     try:
-        rows = np.asarray(box, np.float32)
+        edges = np.asarray(box, np.float32)
     except (TypeError, ValueError) as error:
         raise InvalidBox(box, "is not four numbers") from error
-    if rows.shape not in ((4,), (count, 4)):
-        raise InvalidBox(box, f"has shape {rows.shape}, not (4,) or ({count}, 4)")
-    for row in rows.reshape(-1, 4):
-        if not np.isfinite(row).all() or row[2] <= row[0] or row[3] <= row[1]:
-            raise InvalidBox(row.tolist(), "is empty or turned around")
-    return rows
+    if edges.shape != (4,):
+        raise InvalidBox(box, f"has shape {edges.shape}, not (4,)")
+    if not np.isfinite(edges).all() or edges[2] <= edges[0] or edges[3] <= edges[1]:
+        raise InvalidBox(edges.tolist(), "is empty or turned around")
+    return edges
 
 
 def _regions(region: Any, count: int) -> list[NDArray[np.float32]]:
-    masks = list(region) if isinstance(region, list | tuple) or np.ndim(region) == 3 else [region]
+    is_list = isinstance(region, list | tuple) or (isinstance(region, np.ndarray) and region.ndim == 3)
+    masks = list(region) if is_list else [region]
     if len(masks) not in (1, count):
         raise InvalidRegion(f"is {len(masks)} masks for {count} pictures")
-    return [np.asarray(mask, np.float32) for mask in masks]
+    return [mask_of(mask) for mask in masks]
+
+
+def mask_of(source: Any) -> NDArray[np.float32]:
+    """A mask, (H, W): the brightness of a picture's file from 0 to 1, the array of a .npy file, or an array.
+
+    Whole numbers above 1 are levels of grey, 255 being all; 0 and 1, floats, true and false stay what they are.
+
+    Raises:
+        ImageError: for a file that is no picture.
+        InvalidRegion: if it holds no numbers that a mask can have.
+    """
+    array = source
+    if isinstance(source, str | os.PathLike):
+        path = Path(source)
+        array = loaded(path) if path.suffix.lower() == ".npy" else read(path).mean(axis=2) / 255
+    try:
+        mask = np.asarray(array)
+        floats = mask.astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise InvalidRegion(f"cannot be read as numbers ({error})") from error
+    is_grey = mask.dtype.kind in "iu" and mask.size > 0 and mask.max() > 1
+    return np.asarray(floats / 255 if is_grey else floats, np.float32)
+
+
+def loaded(path: Path) -> NDArray[Any]:
+    """The array in a .npy file; nothing in it is executed."""
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except (OSError, ValueError) as error:
+        raise InvalidRegion(f"cannot be read from {str(path)!r} as a .npy file ({error})") from error
 
 
 def _fitted(box: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32]:
+    if np.isnan(box).any():
+        return np.full(4, NO_BOX, np.float32)
     height, width = geometry.photo
     x0, y0, x1, y1 = box.tolist()
     if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
@@ -141,6 +221,6 @@ def _masked(mask: NDArray[np.float32], geometry: Geometry) -> NDArray[np.float32
     if mask.shape != geometry.photo:
         height, width = geometry.photo
         raise InvalidRegion(f"has shape {mask.shape}, but the picture is ({height}, {width})")
-    if not (mask.min() >= 0 and mask.max() > 0):
-        raise InvalidRegion("is empty, or has values below 0 or none at all")
+    if not (mask.min() >= 0 and 0 < mask.max() <= 1):
+        raise InvalidRegion("is empty, or has values below 0, above 1 (of whole numbers, 255) or none at all")
     return geometry.to_input(mask)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxcam.errors import (
+    ArrayNoImage,
     CorruptImage,
     EmptyImage,
     ImageNotFound,
@@ -23,6 +24,7 @@ from onnxcam.exif import ORIENTATION_TAG, jpeg_segments, orientation, upright
 Image: TypeAlias = NDArray[np.uint8]
 
 WHITE = 255
+NUMPY = b"\x93NUMPY"
 SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG": "PNG",
@@ -95,6 +97,8 @@ def from_bytes(data: bytes, source: str) -> Image:
         raise CorruptImage(source, error.err or "OpenCV refuses it") from error
     if pixels is None:
         kind = next((name for start, name in SIGNATURES.items() if data.startswith(start)), None)
+        if data.startswith(NUMPY):
+            raise ArrayNoImage(source)
         raise CorruptImage(source, f"a {kind} that cannot be decoded") if kind else NotAnImage(source)
     return upright(flatten(with_red_first(pixels)), orientation(data))
 

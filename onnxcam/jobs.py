@@ -28,8 +28,8 @@ class Job:
 def find_jobs(sources: Sequence[str], folder: Path, *, suffixes: Collection[str] = SUFFIXES) -> list[Job]:
     """The pictures behind files, folders (searched through) and globs, each once, with results below `folder`.
 
-    Overlays and heatmaps of an earlier run are passed over in folders and globs. No two jobs share a stem. With
-    `suffixes` = `ARRAYS` they are signals and volumes.
+    Overlays and heatmaps of an earlier run are passed over in folders and globs, and hidden files in folders. No two
+    jobs share a stem. With `suffixes` = `ARRAYS` they are signals and volumes.
 
     Raises:
         ImageNotFound, ArrayNotFound: if a source leads to none.
@@ -49,8 +49,9 @@ def _pictures(source: str, suffixes: Collection[str]) -> Iterator[tuple[Path, Pa
     path = Path(source)
     if path.is_dir():
         for file in sorted(path.rglob("*")):
-            if _is_picture(file, suffixes):
-                yield file, file.relative_to(path).with_suffix("")
+            inside = file.relative_to(path)
+            if _is_picture(file, suffixes) and not any(part.startswith(".") for part in inside.parts):
+                yield file, inside.with_suffix("")
     elif path.exists():
         yield path, Path(path.stem)
     elif glob.has_magic(source):

@@ -14,6 +14,7 @@ FONT = cv2.FONT_HERSHEY_SIMPLEX
 PAPER, INK = 255, (20, 20, 20)
 FONT_SCALE_PER_PIXEL = 1 / 900
 SMALLEST, LARGEST = 0.42, 3.0  # font scales: about 9 and 66 pixels of height
+MARKS = "/_.:-"  # names of tensors may be cut behind these
 HAS_UNICODE = int(cv2.__version__.split(".")[0]) >= 5  # earlier releases draw ASCII only
 
 
@@ -57,14 +58,22 @@ def wrapped(text: str, room: int, scale: float) -> Iterator[str]:
 
 
 def broken(word: str, room: int, scale: float) -> list[str]:
-    """One word in pieces of at most `room` pixels, a character each at the least."""
+    """One word in pieces of at most `room` pixels, a character each at the least, cut behind a mark if one is near."""
     pieces, piece = [], ""
     for character in word:
         if piece and measured(piece + character, scale) > room:
-            pieces.append(piece)
-            piece = ""
+            at = seam(piece)
+            pieces.append(piece[:at])
+            piece = piece[at:]
         piece += character
     return [*pieces, piece]
+
+
+def seam(piece: str) -> int:
+    """Where a piece of a word is best cut: behind its last mark or before its last capital, if not too early."""
+    ends = [1 + place for place, character in enumerate(piece) if character in MARKS]
+    ends += [place for place in range(1, len(piece)) if piece[place - 1].islower() and piece[place].isupper()]
+    return max((end for end in ends if 2 * end >= len(piece)), default=len(piece))
 
 
 def measured(text: str, scale: float) -> int:

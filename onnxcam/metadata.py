@@ -35,7 +35,7 @@ class Metadata:
         normalize: the convention that made the heatmap.
         groups: names of the groups of classes, the last of the C.
         ranks: how many ranks can be asked for, where these are not the classes: of a detector, its detections.
-        like: the library whose numbers the method gives, if not the paper's.
+        like: the library whose numbers were asked for; None: the papers'.
         options: of the method, those that were given.
         driver: the method of many passes that runs the graph, {"name", "options"}, and "like" where it is a library's.
         fillings: the model's other inputs that may be left out, and what each then is, one of `fillings.KINDS`.

@@ -71,8 +71,8 @@ def summed(maps: Sequence[Floats], size: Size) -> Floats:
 
 
 def captum(maps: Sequence[Floats], size: Size) -> Floats:
-    """The raw map, negative values included, bilinear, mean over layers: not in [0, 1]."""
-    return _mean([stretched(raw, size) for raw in maps])
+    """The raw map, negative values included, in blocks (nearest), mean over layers: not in [0, 1]."""
+    return _mean([_in_blocks(raw, size) for raw in maps])
 
 
 def percentile(maps: Sequence[Floats], size: Size) -> Floats:
@@ -97,6 +97,13 @@ def _from_corner_to_corner(raw: Floats, size: Size) -> Floats:
     """(h, w) → (H, W), bilinear: each end of an axis stays at the end."""
     for axis, wanted in enumerate(size):
         raw = between(raw, np.linspace(0, raw.shape[axis] - 1, wanted), axis)
+    return raw
+
+
+def _in_blocks(raw: Floats, size: Size) -> Floats:
+    """(h, w) → (H, W), place k of an axis being place ⌊k·h/H⌋ of before."""
+    for axis, wanted in enumerate(size):
+        raw = np.take(raw, np.arange(wanted) * raw.shape[axis] // wanted, axis)
     return raw
 
 

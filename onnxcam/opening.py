@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from onnxcam import console
 from onnxcam.check import Check
 from onnxcam.engine import Explainer
-from onnxcam.errors import AlreadyExplainGraph, BuildOptionsUnused, NotRepeatable
+from onnxcam.errors import AlreadyExplainGraph, BuildOptionsUnused, NoLayerChannels, NotRepeatable
 from onnxcam.fillings import KINDS
 from onnxcam.metadata import is_explain_graph
+from onnxcam.other_names import spelled
 from onnxcam.preprocessing import PRESET_SIZE, default_preset
 from onnxcam.signature import PARTS
+from onnxcam.sums import with_sums
 
 if TYPE_CHECKING:
     from onnxcam.assembly import ExplainGraph
@@ -35,26 +37,18 @@ def open_explainer(
         from onnxcam import api
 
         described: dict[str, Any] = {name: run[name] for name in ("preprocess", "labels") if name in run}
+        rest = {name: run[name] for name in run.keys() - described.keys()}
         with console.without_native_noise():
-            graph = built(model, build | described, several=several)
-            rest = {name: run[name] for name in run.keys() - described.keys()}
-            explainer = api.explainer_of(graph, **rest)
-            if sums := sums_of(explainer, targets):
-                groups = {**build.get("groups", {}), **sums}
-                graph = built(model, {**build, **described, "groups": groups}, several=several)
-                explainer = api.explainer_of(graph, **rest)
-        tell_story(graph.metadata)
+            explainer, _ = with_sums(
+                lambda options: api.explainer_of(built(model, options, several=several), **rest),
+                build | described,
+                targets,
+            )
+        tell_story(explainer.metadata)
     tell_what_was_assumed(explainer, run.get("preprocess"))
     if "labels" not in run:
         tell_label_list(explainer.metadata)
     return explainer
-
-
-def sums_of(explainer: Explainer, targets: Sequence[Any]) -> dict[str, list[int]]:
-    """The sums of classes among the targets: "A+B", and the classes that it adds up."""
-    texts = [target for target in targets if isinstance(target, str)]
-    found = {text: explainer.classes.sum_of(text) for text in texts}
-    return {text: classes for text, classes in found.items() if classes is not None}
 
 
 def built(model: str, options: dict[str, Any], *, several: bool) -> ExplainGraph:
@@ -92,8 +86,18 @@ def parts_for(method: str | None) -> list[str]:
     """The further outputs that show the channels of a method."""
     from onnxcam.methods import METHODS
 
-    known = METHODS.get(method or "")
+    known = METHODS.get(spelled(method or "", METHODS))
     return ["activation"] if known and not known.needs_gradient else list(PARTS)
+
+
+def check_channels(metadata: Metadata) -> None:
+    """Refuses channels of a layer where the method looks at none.
+
+    Raises:
+        NoLayerChannels: if it looks at the picture itself.
+    """
+    if metadata.layers == (metadata.input,):
+        raise NoLayerChannels(metadata.method)
 
 
 def tell_story(metadata: Metadata) -> None:

@@ -89,3 +89,17 @@ def coloured(heatmap: Floats, colormap: str) -> Image:
     levels = (heatmap * np.float32(255)).astype(np.uint8)
     bgr = np.asarray(cv2.applyColorMap(levels, COLORMAPS[colormap.lower()]), np.uint8)
     return np.ascontiguousarray(bgr[..., ::-1])
+
+
+def drawable(heatmap: Floats) -> Floats:
+    """The heatmap in [0, 1]: unchanged if it is, else (raw conventions) without what is below 0, over its maximum."""
+    if heatmap.min(initial=0) >= 0 and heatmap.max(initial=0) <= 1:
+        return heatmap
+    positive = heatmap.clip(min=0)
+    return np.asarray(positive / (float(positive.max()) or 1.0), np.float32)
+
+
+def saturated(heatmap: Floats, share: float) -> Floats:
+    """The heatmap with the highest `share` of its pixels at 1 and the others raised alike."""
+    level = float(np.quantile(heatmap, np.clip(1 - share, 0, 1))) if share else 1.0
+    return np.minimum(heatmap / np.float32(level), np.float32(1)) if level > 0 else heatmap

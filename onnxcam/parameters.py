@@ -7,11 +7,12 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from onnxcam.errors import InvalidOption, UnknownOption
+from onnxcam.ranges import Allowed
 
 KINDS: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a word"}
 TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -29,6 +30,8 @@ class Parameter:
         is_optional: None is a value, "none" as text.
         choices: the words it may be; empty: any.
         takes_arrays: whether an entry may be an array as well (of several, one array may hold them all).
+        allowed: which values of the kind an entry may be; None: all.
+        together: which several there may be; None: any.
     """
 
     name: str
@@ -38,26 +41,29 @@ class Parameter:
     is_optional: bool = False
     choices: tuple[str, ...] = ()
     takes_arrays: bool = False
+    allowed: Allowed | None = None
+    together: Allowed | None = None
 
     @property
     def wanted(self) -> str:
         """What its value may be, in words."""
         word = " or ".join(map(repr, self.choices)) if self.choices else KINDS[self.kind]
+        word += f" ({self.allowed.words})" if self.allowed else ""
         return (f"several of {word}, joined by commas" if self.is_many else word) + " or none" * self.is_optional
 
     def read(self, value: Any, owner: str) -> Any:
         """The value in the parameter's type. `owner`: whose option it is, for the message.
 
         Raises:
-            InvalidOption: if it is of another.
+            InvalidOption: if it is of another, or one that it may not be.
         """
         if self.is_optional and (value is None or value == "none"):
             return None
         if self.is_many:
-            entries = value.split(",") if isinstance(value, str) else [value] if self._is_array(value) else value
+            entries = value.split(",") if isinstance(value, str) else value
             if not isinstance(entries, list | tuple):
-                raise self._wrong(value, owner)
-            return tuple(self._one(entry, value, owner) for entry in entries)
+                entries = [value]
+            return self._within(tuple(self._one(entry, value, owner) for entry in entries), owner, self.together)
         return self._one(value, value, owner)
 
     def _is_array(self, value: Any) -> bool:
@@ -68,11 +74,13 @@ class Parameter:
             return entry
         found = typed(entry, self.kind)
         if found is None or (self.choices and found not in self.choices):
-            raise self._wrong(whole, owner)
-        return found
+            raise InvalidOption(owner, self.name, whole, f"must be {self.wanted}")
+        return self._within(found, owner, self.allowed)
 
-    def _wrong(self, value: Any, owner: str) -> InvalidOption:
-        return InvalidOption(owner, self.name, value, f"must be {self.wanted}")
+    def _within(self, value: Any, owner: str, allowed: Allowed | None) -> Any:
+        if allowed is not None and not allowed.holds(value):
+            raise InvalidOption(owner, self.name, value, f"must be {allowed.words}")
+        return value
 
 
 def typed(value: Any, kind: type) -> Any:
@@ -92,7 +100,7 @@ def typed(value: Any, kind: type) -> Any:
 
 def parameters_of(function: Callable[..., Any]) -> dict[str, Parameter]:
     """The options of a function by name, in its order."""
-    hints = get_type_hints(function)
+    hints = get_type_hints(function, include_extras=True)
     return {
         name: _parameter(name, entry.default, hints[name])
         for name, entry in inspect.signature(function).parameters.items()
@@ -102,14 +110,23 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, Parameter]:
 
 def _parameter(name: str, default: Any, hint: Any) -> Parameter:
     kinds, is_optional = _members(hint)
-    is_many = get_origin(kinds[0]) is tuple
+    bare, outer = _bare(kinds[0])
+    is_many = get_origin(bare) is tuple
     if is_many:
-        kinds, _ = _members(get_args(kinds[0])[0])
+        kinds, _ = _members(get_args(bare)[0])
     arrays = [kind for kind in kinds if get_origin(kind) is np.ndarray]
-    first = next(kind for kind in kinds if kind not in arrays)
+    first, allowed = _bare(next(kind for kind in kinds if kind not in arrays))
     choices = get_args(first) if get_origin(first) is Literal else ()
-    kind = str if choices else first
-    return Parameter(name, default, kind, is_many, is_optional, choices, takes_arrays=bool(arrays))
+    kind, together = str if choices else first, outer if is_many else None
+    return Parameter(name, default, kind, is_many, is_optional, choices, bool(arrays), allowed, together)
+
+
+def _bare(hint: Any) -> tuple[Any, Allowed | None]:
+    """The type itself, and which of its values there may be."""
+    if get_origin(hint) is not Annotated:
+        return hint, None
+    kind, *notes = get_args(hint)
+    return kind, next((note for note in notes if isinstance(note, Allowed)), None)
 
 
 def _members(hint: Any) -> tuple[list[Any], bool]:
@@ -128,7 +145,7 @@ def settings(owner: str, parameters: Mapping[str, Parameter], given: Mapping[str
 
     Raises:
         UnknownOption: for a name that does not exist.
-        InvalidOption: for a value of the wrong kind.
+        InvalidOption: for a value of the wrong kind, or out of its range.
     """
     for name in given:
         if name not in parameters:

@@ -11,13 +11,15 @@ import numpy as np
 from onnxcam.assembly import FOR_DRIVERS, RAW_OUTPUTS, Plan
 from onnxcam.conventions import CONVENTIONS, DEFAULT, LIKE
 from onnxcam.drivers import DRIVERS
-from onnxcam.errors import InvalidOption, NoSpatialLayer, UnknownChoice
-from onnxcam.graph import LoadedModel, Tape
+from onnxcam.errors import InvalidOption, NoSpatialLayer, NotWrappable, OnlyDetections, UnknownChoice
+from onnxcam.graph import LoadedModel, Tape, Value
 from onnxcam.layouts import find_picture
-from onnxcam.methods import Method, find_method
+from onnxcam.methods import Method, check_had, find_method
 from onnxcam.other_inputs import fillings_of
+from onnxcam.other_names import hint_of_library
 from onnxcam.preprocessing import Preprocessing
-from onnxcam.scores import LOGIT, PROBABILITY, Score, Scores, find_scores, with_groups
+from onnxcam.scores import LOGIT, OUTPUT, PROBABILITY, RESIDUAL, Score, Scores, find_scores, with_groups
+from onnxcam.scores.detectors import DETECTOR, habit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +42,34 @@ class Wish:
         Raises:
             UnknownChoice: for a name that does not exist; near ones are told.
             UnknownOption, InvalidOption: for options that the method does not have.
+            LibraryLacks: if the library to be like has no such method.
+            NotWrappable: if a method of many passes is to go around another such.
         """
-        _check("library to be like", self.like, LIKE)
+        if self.like is not None and self.like not in LIKE:
+            raise UnknownChoice("library to be like", self.like, LIKE, hint=hint_of_library(self.like, LIKE))
         _check("normalisation", self.normalize, CONVENTIONS)
         _check("method around another", self.wrap, wrapping())
+        if self.wrap is not None:
+            check_had(self.wrap, self.like)
         for name in self.outputs:
             _check("output", name, RAW_OUTPUTS)
         if self.method is not None:
-            _check_no_arrays(self.method, find_method(self.method, self.like).settings(self.options))
+            method = find_method(self.method, self.like)
+            if self.wrap is not None and method.driver is not None:
+                raise NotWrappable(self.wrap, method.name)
+            _check_no_arrays(self.method, self.settings(method)[0])
+
+    def settings(self, method: Method) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """The options of the method that was chosen, and what goes around it, {"name", "options"}, if anything does.
+
+        Raises:
+            UnknownOption, InvalidOption: for options that neither has.
+        """
+        if self.wrap is None:
+            return method.settings(self.options), None
+        around = DRIVERS[self.wrap]
+        own, rest = around.taken_from(self.options, method.name, method.options)
+        return method.settings(own), {"name": around.name, "options": around.settings(rest)}
 
     @property
     def convention(self) -> str:
@@ -64,28 +86,40 @@ def plan(loaded: LoadedModel, wish: Wish) -> Plan:
     """The parts that were asked for, found in the model: what is not said, the model's scores decide.
 
     Raises:
-        NoClassScores, NoSuchScore, NoSpatialLayer, UnknownLayer, UnknownOption: if it cannot be had.
+        NoClassScores, NoSuchScore, NoSpatialLayer, UnknownLayer, UnknownOption, OnlyDetections,
+            LibraryLacks: if it cannot be had.
     """
     tape = Tape(loaded.proto)
     picture = find_picture(tape)
     fillings = fillings_of(tape, picture)
     named = None if wish.method is None else find_method(wish.method, wish.like)
-    scores = with_groups(_suiting(tape, named, wish.score), wish.groups)
+    scores = _with_habit(tape, picture, with_groups(_suiting(tape, named, wish.score), wish.groups))
     method = named or find_method(scores.method, wish.like)
+    if method.driver is not None and DRIVERS[method.driver].of_boxes and scores.kind != DETECTOR:
+        raise OnlyDetections(method.name)
     chosen = method.find(tape, scores, wish.layers)
     if picture is None:
         raise NoSpatialLayer(None)
     own = method.normalize if method.like == wish.like else None
     suits = scores.normalize if wish.like is None else None
     convention = wish.normalize or own or suits or wish.convention
-    return Plan(tape, picture, scores, chosen, method, convention, method.settings(wish.options), fillings)
+    options, around = wish.settings(method)
+    return Plan(tape, picture, scores, chosen, method, convention, options, fillings, around, wish.like)
+
+
+def _with_habit(tape: Tape, picture: Value | None, scores: Scores) -> Scores:
+    """The scores, with what a detector's input usually is, whichever of its numbers they are."""
+    if picture is None or scores.kind == DETECTOR:
+        return scores
+    usual, note = habit(tape, picture)
+    return scores if usual is None else replace(scores, preprocess=usual, notes=(*scores.notes, note))
 
 
 def _suiting(tape: Tape, method: Method | None, wished: Score) -> Scores:
     """What was asked for; else the kind that the method prefers; one of classes only where the model shows classes."""
     if wished is not None or method is None or method.score is None:
         return find_scores(tape, wished)
-    if method.score not in (LOGIT, PROBABILITY):
+    if method.score not in (LOGIT, PROBABILITY, OUTPUT, RESIDUAL):
         return find_scores(tape, method.score)
     shown = find_scores(tape)
     return find_scores(tape, method.score) if shown.kind == LOGIT != method.score else shown

@@ -11,6 +11,7 @@ from onnxcam.images import Image
 HOT_SHARE = 0.5  # of the maximum
 LINE_SHARE = 1 / 250  # of the photo's shorter side
 LIGHT, DARK = (255, 255, 255), (0, 0, 0)
+GREEN = (57, 255, 20)  # of a detection: in no colour map that photos are usually laid over with
 
 
 def hot_mask(heatmap: NDArray[np.float32], share: float = HOT_SHARE) -> NDArray[np.bool_]:
@@ -49,7 +50,20 @@ def with_box(image: Image, heatmap: NDArray[np.float32], *, share: float = HOT_S
     return canvas
 
 
-def strokes(image: Image) -> tuple[tuple[tuple[int, int, int], int], ...]:
+def with_detection(image: Image, box: tuple[float, float, float, float]) -> Image:
+    """The picture with the box of a detection, x0, y0, x1, y1 in its pixels, in green."""
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = (round(edge) for edge in box)
+    canvas = image.copy()
+    for colour, stroke in strokes(image, GREEN):
+        # Half of a line on the picture's edge would lie beyond it.
+        inset = stroke // 2
+        corner = min(max(x0, inset), width - 1), min(max(y0, inset), height - 1)
+        cv2.rectangle(canvas, corner, (min(x1, width - 1 - inset), min(y1, height - 1 - inset)), colour, stroke)
+    return canvas
+
+
+def strokes(image: Image, colour: tuple[int, int, int] = LIGHT) -> tuple[tuple[tuple[int, int, int], int], ...]:
     """A dark line and a lighter one inside it, so that it shows on any ground."""
     width = max(1, round(min(image.shape[:2]) * LINE_SHARE))
-    return (DARK, width + 2), (LIGHT, width)
+    return (DARK, width + 2), (colour, width)

@@ -20,7 +20,7 @@ from onnxcam.guides import Guides
 from onnxcam.images import Image, read
 from onnxcam.metadata import Metadata
 from onnxcam.preprocessing import prepare
-from onnxcam.signature import TARGET_BOX
+from onnxcam.signature import TARGET_BOX, TARGET_CONFIDENCE
 
 Found: TypeAlias = Mapping[str, NDArray[Any]]
 Result: TypeAlias = Explanation | ArrayExplanation
@@ -42,7 +42,9 @@ class Shot:
     def own(self, graph: Graph, found: Found, at: tuple[int, int], *, channels: bool) -> dict[str, Any]:
         """The fields that only pictures have."""
         parts = parts_of(found, at, geometry=self.geometry, targets=graph.metadata.multi_target) if channels else None
-        return {"parts": parts, "box": self._box(found, place_of(at, graph.metadata))}
+        place = place_of(at, graph.metadata)
+        confidence = float(found[TARGET_CONFIDENCE][place]) if TARGET_CONFIDENCE in found else None
+        return {"parts": parts, "box": self._box(found, place), "confidence": confidence}
 
     def _box(self, found: Found, place: tuple[int, ...]) -> tuple[float, float, float, float] | None:
         """The box of the detection on the photo, within it; None where there is none."""

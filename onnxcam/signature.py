@@ -15,9 +15,17 @@ from onnxcam.metadata import Metadata
 from onnxcam.providers import CUDA, brief, failures, load_runtime
 from onnxcam.targets import Classes
 
-TARGET, TARGET_BOX = "target", "target_box"
+TARGET, TARGET_BOX, TARGET_CONFIDENCE = "target", "target_box", "target_confidence"
 PARTS = ("activation", "gradient")
 OWN_OUTPUTS = ("heatmap", "target_index", "target_score")
+OTHER_MISSING = (
+    "the model needs it beside the picture, pass inputs={{{name!r}: array}} (on the command line: "
+    "--input {name}=FILE.npy)"
+)
+MISSING = {
+    "reference": "what is the picture to be compared with? Pass reference=, a picture or a vector (on the command "
+    "line: --reference FILE)",
+}
 DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
@@ -45,7 +53,7 @@ class Signature:
         self.optional = {name: entry.shape for name, entry in defaults.items() if name != TARGET}
         # A graph for a method of many passes gives what that asks for, and has no heatmap of its own.
         own = [name for name in OWN_OUTPUTS if metadata.driver is None or name in self._outputs or name != "heatmap"]
-        boxes = [TARGET_BOX] if TARGET_BOX in self._outputs else []
+        boxes = [name for name in (TARGET_BOX, TARGET_CONFIDENCE) if name in self._outputs]
         self.needed = [*([metadata.scores] if metadata.scores else []), *own, *boxes]
         missing = {metadata.input, *self.needed} - {*self._inputs, *self._outputs}
         if missing:
@@ -140,9 +148,7 @@ class Signature:
                 raise UnknownChoice("other input", name, [*known, *self.optional])
         for name in known:
             if name not in given and name not in self._metadata.fillings:
-                raise InputMismatch(
-                    name, "is missing: the model needs it beside the picture, pass inputs={name: array}"
-                )
+                raise InputMismatch(name, f"is missing: {MISSING.get(name, OTHER_MISSING).format(name=name)}")
         return {name: self._fitting(name, array) for name, array in given.items()}
 
     def _fitting(self, name: str, given: ArrayLike) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from dataclasses import dataclass
 from typing import SupportsIndex, TypeAlias
 
@@ -63,7 +64,18 @@ class Classes:
 
     def opposite(self, text: str) -> int:
         """The number for "not this class"."""
-        index = self.named(text.strip())
+        if not text.strip():
+            raise InvalidTarget(f"'{NOT}{text}': a class is missing behind the ':' at character {len(NOT)}")
+        if text.strip().startswith(NOT):
+            again = len(NOT) + text.index(NOT) + 1
+            raise InvalidTarget(f"'{NOT}{text}' says '{NOT}' again at character {again}; the class by itself is meant")
+        try:
+            index = self.named(text.strip())
+        except (LabelNotFound, LabelAmbiguous):
+            self.check_operands(text, before=len(NOT))
+            if self.difference(text) is not None:
+                raise InvalidTarget(f"'{NOT}{text}' turns a difference over; write it the other way round") from None
+            raise
         if self.count is None or not 0 <= index < self.count:
             raise InvalidTarget(f"'{NOT}{text}' needs a class of the model after the colon, not {index}")
         return index + self.count
@@ -76,6 +88,7 @@ class Classes:
             found = self.difference(text)
             if found is not None:
                 return found
+            self.check_operands(text)
             if PLUS in text and isinstance(error, LabelNotFound):
                 raise InvalidTarget(
                     f"{text!r} is no class; a sum of classes must be in the graph: convert it with "
@@ -103,6 +116,25 @@ class Classes:
         if self.count is None or self.count < 2 or a == b:
             raise InvalidTarget(f"{text!r} needs two classes")
         return 2 * self.count + a * self.count + b
+
+    def check_operands(self, text: str, *, before: int = 0) -> None:
+        """Refuses a sum or difference of which a part is missing, if another part is a class; else it may be a label.
+
+        Args:
+            text: what was asked for.
+            before: how many characters came before it.
+
+        Raises:
+            InvalidTarget: with the place.
+        """
+        parts = re.split(f"[{MINUS}{PLUS}]", text)
+        if all(part.strip() for part in parts) or all(self._found(part) is None for part in parts):
+            return
+        missing = next(index for index, part in enumerate(parts) if not part.strip())
+        place = sum(len(part) + 1 for part in parts[:missing])  # of the sign before it, from 1
+        side, at = ("behind", place) if missing else ("before", len(parts[0]) + 1)
+        whole = NOT + text if before else text
+        raise InvalidTarget(f"{whole!r}: a class is missing {side} the {text[at - 1]!r} at character {before + at}")
 
     def sum_of(self, text: str) -> list[int] | None:
         """The classes of "A+B+C"; None if it is a class or group itself, or no sum of classes."""

@@ -119,7 +119,7 @@ def peer_map(net: Net, kind: str) -> Run:
 def ablation(net: Net) -> Duel:
     """Ablation-CAM against pytorch-grad-cam's."""
     ours = net.session(method="ablationcam", layer=net.layer, like="pytorch-grad-cam")
-    return Duel("Ablation-CAM, pytorch-grad-cam", lambda: ours([CLASS], "heatmap")[0], peer_map(net, "AblationCAM"), 1)
+    return Duel("Ablation-CAM, pytorch-grad-cam", lambda: ours([CLASS], "heatmap")[0], peer_map(net, "AblationCAM"), 3)
 
 
 def score(net: Net) -> Duel:

@@ -17,7 +17,7 @@ from onnxcam.autodiff.operators import operators as every_operator
 from onnxcam.conventions import CONVENTIONS
 from onnxcam.drivers import DRIVERS
 from onnxcam.graph.loaded_operators import runtime_operators
-from onnxcam.methods import METHODS, VARIANTS
+from onnxcam.methods import HAVE, METHODS, VARIANTS
 from onnxcam.parameters import Parameter
 from onnxcam.preprocessing import PRESETS
 from onnxcam.scores import KINDS
@@ -43,12 +43,18 @@ def one_pass() -> str:
 
 
 def likes() -> str:
-    """Which methods a library has a form of its own of."""
-    found: dict[str, list[str]] = {}
+    """Which methods a library has, and of which it has a form of its own."""
+    found: dict[str, list[str]] = {like: [] for like in HAVE}
     for (like, name), row in VARIANTS.items():
-        found.setdefault(like, []).append(f"`{name}`: {_cell(row.summary)}")
-    rows = [f"| `{like}` | {'<br>'.join(names)} |" for like, names in sorted(found.items())]
-    return "\n".join(["| `--like` | what it computes otherwise than the paper |", "|---|---|", *rows])
+        own, paper = row.options, METHODS[name].options
+        other = {key: entry for key, entry in own.items() if key not in paper or entry.default != paper[key].default}
+        defaults = f" ({_options(other)})" if other else ""
+        found.setdefault(like, []).append(f"`{name}`: {_cell(row.summary)}{defaults}")
+    rows = [
+        f"| `{like}` | {_names(HAVE.get(like, ()))} | {'<br>'.join(names)} |" for like, names in sorted(found.items())
+    ]
+    head = "| `--like` | it has | what it computes otherwise than the paper, with defaults that are not ours |"
+    return "\n".join([head, "|---|---|---|", *rows])
 
 
 def scores() -> str:

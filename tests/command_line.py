@@ -14,6 +14,8 @@ from onnx import ModelProto
 
 from onnxcam import cli
 
+OFF = 2  # levels that the halves of a photo are off its colour
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -51,9 +53,13 @@ def colour_graph(folder: Path, **options: object) -> Path:
 
 
 def photo(path: Path, bgr: tuple[int, int, int] = (30, 60, 200), size: tuple[int, int] = (10, 12)) -> Path:
-    """A picture of one colour, of that height and width."""
+    """A picture of that colour on average, of that height and width: darker on the left, brighter on the right.
+
+    Of one colour alone the graphs of colours have a map that is the same everywhere, and say so.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), np.full((*size, 3), bgr, np.uint8))
+    off = np.where(np.arange(size[1]) < size[1] / 2, -OFF, OFF)[None, :, None] * np.sign(bgr)
+    assert cv2.imwrite(str(path), np.clip(np.full((*size, 3), bgr) + off, 0, 255).astype(np.uint8))
     return path
 
 

@@ -39,7 +39,8 @@ def meant(boxes: Floats, shares: Floats, target: int, box: Floats | None = None)
         return (order[-1 - target], int(shares[order[-1 - target]].argmax())) if -target <= len(order) else None
     weights = shares.max(1) if target < 0 else shares[:, target]
     if box is not None:
-        weights = weights * overlap(box[None], boxes)[0]
+        near = overlap(box[None], boxes)[0]
+        weights = weights * near * (near >= 0.1) * ((weights > 0.25) | (target >= 0))
     at = int(weights.argmax())
     return None if weights[at] <= 0 else (at, int(shares[at].argmax()) if target < 0 else target)
 

@@ -58,6 +58,7 @@ def grad_cam(
     target: str = "ClassifierOutputTarget",
     fixed_sign: bool = False,
     eigen_smooth: bool = False,
+    aug_smooth: bool = False,
     chance: Draw | None = None,
     **options: Any,
 ) -> Theirs:
@@ -76,7 +77,8 @@ def grad_cam(
                 changed.enter_context(patch("numpy.random.uniform", chance))
             given = () if name == "FullGrad" else (asked.as_grid,)
             cam = changed.enter_context(getattr(library, name)(asked.module, asked.modules, *given, **options))
-            return np.asarray(cam(asked.x, grad_cam_targets(library, asked, target), eigen_smooth=eigen_smooth))
+            targets = grad_cam_targets(library, asked, target)
+            return np.asarray(cam(asked.x, targets, aug_smooth=aug_smooth, eigen_smooth=eigen_smooth))
 
     return theirs
 
@@ -97,6 +99,16 @@ def refine_cam(asked: Asked) -> Array:
         found = cam(asked.x, grad_cam_targets(library, asked))
         for each in cam.base_cam_per_layer:
             each.activations_and_grads.release()
+    return np.asarray(found)
+
+
+def sess(asked: Asked) -> Array:
+    """The maps of pytorch-grad-cam's SESS around its GradCAM."""
+    library = grad_cam_library()
+    with quiet():
+        cam = library.SESS(asked.module, asked.modules, asked.as_grid)
+        found = cam(asked.x, grad_cam_targets(library, asked))
+        cam.base_cam.activations_and_grads.release()
     return np.asarray(found)
 
 

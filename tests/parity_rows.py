@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from parity_draws import feature_ablation, gradient_shap, kernel_shap, lime, noise_tunnel, shapley_sampling
 from parity_peers import (
     Array,
     Theirs,
@@ -16,6 +17,7 @@ from parity_peers import (
     grad_cam,
     guided_backprop,
     refine_cam,
+    sess,
     torch_cam,
 )
 
@@ -41,6 +43,7 @@ class Row:
         layers: how many are fused; 0 where the picture itself is explained.
         output: which of our outputs is compared.
         needs: what the net must have, for the other library to give anything.
+        wrap: what goes around the method.
         is_slow: one picture and one class will do, for there are many passes.
         note: what is to be known of the comparison.
     """
@@ -54,13 +57,15 @@ class Row:
     layers: int = 1
     output: str = "heatmap"
     needs: str = ANYWHERE
+    wrap: str | None = None
     is_slow: bool = False
     note: str = ""
 
     @property
     def name(self) -> str:
         """The method with its options."""
-        told = [f"{key}={value}" for key, value in self.options.items()]
+        told = [f"wrap={self.wrap}"] if self.wrap else []
+        told += [f"{key}={value}" for key, value in self.options.items()]
         told += [f"{self.layers} layers"] if self.layers > 1 else []
         told += [f"score={self.score}"] if self.score in ("rest", "probability") else []
         return ", ".join([self.method, *told])
@@ -75,10 +80,20 @@ def drawn(low: float, high: float, *, size: tuple[int, int]) -> Array:
     return np.tile(np.random.default_rng(0).uniform(low, high, channels), (pictures, 1))
 
 
-def smooth(method: str, called: str) -> Row:
+def smooth(method: str, called: str, **facts: Any) -> Row:
     """A method of pytorch-grad-cam with `eigen_smooth`."""
     theirs = grad_cam(called, fixed_sign=True, eigen_smooth=True)
-    return Row(method, PGC, called, theirs, {"eigen_smooth": True}, note=SIGN)
+    return Row(method, PGC, called, theirs, {"eigen_smooth": True}, note=SIGN, **facts)
+
+
+def of_squares(method: str, called: str, theirs: Theirs, **options: Any) -> Row:
+    """A method of captum of superpixels."""
+    return Row(method, CAPTUM, called, theirs, options, is_slow=True, note=SQUARES, **MASKS)
+
+
+def of_draws(method: str, called: str, theirs: Theirs, **facts: Any) -> Row:
+    """A method of captum that draws, with the draws of one given to the other."""
+    return Row(method, CAPTUM, called, theirs, is_slow=True, note=SAME_DRAWS, **facts)
 
 
 SIGN = "of a principal component either sign will do: both are turned as ours is by default"
@@ -86,8 +101,11 @@ DRAWN = "the weights that we drew are given to both"
 BEFORE_GRID = "on tokens it raises: it weighs them before it has made them a grid"
 CANCELLED = "behind a layer normalisation without training channels cancel: rounding alone is left of their mean"
 AXIS_1 = "it takes axis 1 for the channels: of tokens the sum over them is left"
+SAME_DRAWS = "with the same draws: what ours draws with its seed 0 is given to captum"
+SQUARES = "of a picture cut into squares, which both are given for superpixels; the same draws too, where any are made"
 WHOLE = {"output": "attribution", "layers": 0}
-OCCLUSION = {"window": 16, "stride": 12, "fill": "zero"}
+MASKS: dict[str, Any] = {"output": "raw_map", "layers": 0}
+OCCLUSION = {"window": 16, "stride": 12}
 
 ROWS = [
     Row("gradcam", PGC, "GradCAM", grad_cam("GradCAM")),
@@ -126,9 +144,16 @@ ROWS = [
     smooth("gradcam", "GradCAM"),
     smooth("gradcam++", "GradCAMPlusPlus"),
     smooth("layercam", "LayerCAM"),
+    smooth("xgradcam", "XGradCAM"),
+    smooth("hirescam", "HiResCAM"),
+    smooth("gradcam-elementwise", "GradCAMElementWise"),
+    smooth("shapleycam", "ShapleyCAM", needs=MAPS),
+    Row("gradcam", PGC, "GradCAM, aug_smooth", grad_cam("GradCAM", aug_smooth=True), wrap="tta", is_slow=True),
+    Row("layercam", PGC, "LayerCAM, aug_smooth", grad_cam("LayerCAM", aug_smooth=True), wrap="tta", is_slow=True),
+    Row("gradcam", PGC, "SESS", sess, wrap="sess", is_slow=True),
     Row("ablationcam", PGC, "AblationCAM", grad_cam("AblationCAM"), needs=MAPS, is_slow=True),
     Row("ablationcam", PGC, "AblationCAM, AblationLayerVit", ablation_of_tokens, needs=TOKENS, is_slow=True),
-    Row("scorecam", PGC, "ScoreCAM", grad_cam("ScoreCAM"), score="logit", is_slow=True),
+    Row("scorecam", PGC, "ScoreCAM", grad_cam("ScoreCAM"), is_slow=True),
     Row("fullgrad", PGC, "FullGrad", grad_cam("FullGrad"), layers=0, needs=NORMS, is_slow=True),
     Row("guided-backprop", PGC, "GuidedBackpropReLUModel", guided_backprop, **WHOLE),
     Row("gradcam", TORCHCAM, "GradCAM", torch_cam("GradCAM")),
@@ -140,8 +165,8 @@ ROWS = [
     Row("refinecam", TORCHCAM, "RefineCAM", torch_cam("RefineCAM"), layers=2),
     Row("gradcam", TORCHCAM, "GradCAM", torch_cam("GradCAM"), layers=2),
     Row("layercam", TORCHCAM, "LayerCAM", torch_cam("LayerCAM"), layers=2),
-    Row("scorecam", TORCHCAM, "ScoreCAM", torch_cam("ScoreCAM"), score="logit", is_slow=True),
-    Row("iscam", TORCHCAM, "ISCAM", torch_cam("ISCAM"), score="logit", is_slow=True, needs=SMALL),
+    Row("scorecam", TORCHCAM, "ScoreCAM", torch_cam("ScoreCAM"), is_slow=True),
+    Row("iscam", TORCHCAM, "ISCAM", torch_cam("ISCAM"), is_slow=True, needs=SMALL),
     Row(
         "gradcam",
         CAPTUM,
@@ -181,9 +206,16 @@ ROWS = [
         "Occlusion",
         captum_picture("Occlusion", sliding_window_shapes=(3, 16, 16), strides=(3, 12, 12)),
         OCCLUSION,
-        score="logit",
-        layers=0,
-        output="raw_map",
         is_slow=True,
+        **MASKS,
     ),
+    of_draws("smoothgrad", "NoiseTunnel, smoothgrad", noise_tunnel("smoothgrad"), **WHOLE),
+    of_draws("squaregrad", "NoiseTunnel, smoothgrad_sq", noise_tunnel("smoothgrad_sq"), **WHOLE),
+    of_draws("vargrad", "NoiseTunnel, vargrad", noise_tunnel("vargrad"), **WHOLE),
+    of_draws("gradient-shap", "GradientShap", gradient_shap, **WHOLE),
+    of_draws("expected-gradients", "GradientShap", gradient_shap, **WHOLE),
+    of_squares("feature-ablation", "FeatureAblation", feature_ablation),
+    of_squares("shapley-sampling", "ShapleyValueSampling", shapley_sampling(16), segments=16),
+    of_squares("kernelshap", "KernelShap, every subset", kernel_shap(4), segments=4),
+    of_squares("lime", "Lime", lime(16, 1e-4), segments=16, alpha=1e-4),
 ]

@@ -16,7 +16,8 @@ FLOORS = {
     "registry": 0.05,
     # the run half
     "files": 0.1, "exif": 0.1, "metadata": 0.1, "resizing": 0.1, "geometry": 0.1, "labels": 0.1,
-    "parameters": 0.1, "fillings": 0.1, "normalizing": 0.2, "drivers": 0.3, "arrays": 0.1,
+    "ranges": 0.05, "other_names": 0.05, "remarks": 0.1, "records": 0.15, "parameters": 0.1,
+    "fillings": 0.1, "normalizing": 0.2, "drivers": 0.3, "arrays": 0.1,
     "images": 0.2, "targets": 0.2, "providers": 0.2,
     "preprocessing": 0.3, "picture": 0.3, "regions": 0.3, "signature": 0.3,
     "overlay": 0.32, "guides": 0.32, "video": 0.32,
@@ -34,7 +35,7 @@ FLOORS = {
     "columns": 3.3, "question": 3.4, "methods": 3.6,
     "assembly": 4, "other_inputs": 4.1, "planning": 4.3,
     # both
-    "check": 0.1, "description": 4.2, "factories": 4.8, "conversion": 5, "checking": 5.1, "sources": 5.15,
+    "check": 0.1, "description": 4.2, "factories": 4.8, "conversion": 5, "checking": 5.1, "sources": 5.15, "sums": 5.15,
     "jobs": 5.1, "api": 5.2, "gradients": 5.2, "folders": 5.2, "footage": 5.25, "demo": 5.4, "console": 5.4,
     "comparison": 5.3, "factorization": 5.3, "reports": 5.45, "commands": 5.95,
     "randomization": 5.3, "assessment": 5.35, "appraisal": 5.4,

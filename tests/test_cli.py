@@ -25,7 +25,7 @@ from onnxcam.engine import Explainer
 from onnxcam.errors import NotRepeatable
 from onnxcam.methods import METHODS
 
-EXPLAIN_KEYS = "image output heatmap target_index label score method layer status ms".split()
+EXPLAIN_KEYS = "image output heatmap target_index label score method layer status ms report".split()
 LAYER_KEYS = "name tensor shape layout grid prefix default reason".split()
 
 
@@ -175,7 +175,7 @@ def test_a_picture_read_before_the_interruption_stays_and_the_exit_code_is_130(
     monkeypatch.setattr(Explainer, "__call__", interrupted)
     ran = command("explain", colour_graph(tmp_path), tmp_path / "in", "-o", tmp_path / "out")
     assert (ran.code, len(ran.out)) == (130, 1)
-    assert ran.err == ["interrupted: 1 of 3 pictures are explained, and their files are whole"]
+    assert ran.err == ["interrupted: 1 of 3 pictures are explained and kept, 2 are not done"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.cam.png"]
 
 
@@ -232,9 +232,17 @@ def test_layers_for_people_marks_the_default(net: Path, command: Command):
 
 def test_methods_lists_the_table(command: Command):
     rows = [json.loads(line) for line in command("methods", "--json").out]
-    assert [row["name"] for row in rows] == list(METHODS)
-    assert all(list(row) == ["name", "gradient", "summary", "source", "options", "passes"] for row in rows)
-    assert [line.split()[0] for line in command("methods").out] == list(METHODS)
+    assert [row["name"] for row in rows] == [*METHODS, "tta", "sess"]
+    assert {row["name"] for row in rows if row["wraps"]} == {"tta", "sess"}
+    keys = ["name", "summary", "source", "options", "gradient", "passes", "wraps"]
+    assert all(list(row) == keys for row in rows)
+    assert [line.split()[0] for line in command("methods").out] == [*METHODS, "tta", "sess"]
+
+
+def test_what_goes_around_a_method_is_listed_with_its_options(command: Command):
+    (line,) = [line for line in command("methods").out if line.startswith("tta ")]
+    assert "--wrap tta: " in line
+    assert "(flips=True, brightness=(0.9, 1.0, 1.1))" in line
 
 
 def test_doctor_finds_this_installation_well(command: Command):

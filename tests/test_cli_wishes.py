@@ -144,6 +144,9 @@ BAD = [
     (["--group", "dog=9"], "no class 9"),
     (["--like", "pytorchgradcam"], "Did you mean 'pytorch-grad-cam'"),
     (["--wrap", "ttaa"], "Did you mean 'tta'"),
+    (["--wrap", "tta", "--method", "occlusion"], "'occlusion' takes many passes itself"),
+    (["--wrap", "tta", "--option", "britness=1"], "Did you mean 'brightness'"),
+    (["--method", "drise"], "Use rise"),
     (["--region", "missing.png"], "missing.png"),
     (["--target-box", "1,2,3,4"], "takes none"),
     (["--input", "z=missing.npy"], "cannot be read"),
@@ -160,6 +163,23 @@ def test_what_makes_no_sense_is_one_line(tmp_path: Path, command: Command, model
     errors = [line for line in ran.err if line.startswith("error:")]
     assert len(errors) == 1
     assert words in errors[0]
+
+
+@pytest.mark.parametrize("method", ["saliency", "rise"])
+def test_channels_of_a_method_that_looks_at_no_layer_are_refused(
+    tmp_path: Path, command: Command, model: Path, method: str
+):
+    ran = command("explain", model, photo(tmp_path / "a.png"), "-o", tmp_path, "--method", method, "--channels", 3)
+    assert ran.code == 1
+    assert "looks at the picture itself" in ran.err[-1]
+
+
+@pytest.mark.parametrize("option", [["--channels", 3], ["--save-heatmap"]])
+def test_what_films_cannot_have_is_refused(tmp_path: Path, command: Command, model: Path, option: list[object]):
+    film = made(tmp_path / "clip.avi", count=2)
+    ran = command("explain", model, film, "-o", tmp_path / "out", *option)
+    assert ran.code != 0
+    assert any(str(option[0]) in line and "film" in line for line in ran.err)
 
 
 def test_the_methods_tell_their_options(command: Command):

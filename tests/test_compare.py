@@ -274,7 +274,8 @@ def test_ctrl_c_leaves_a_picture_of_what_is_done(
     monkeypatch.setattr(api, "convert", interrupted)
     given = ["--method", "gradcam", "--method", "eigencam", "--preprocess", "unit"]
     ran = command("compare", net, photo, "-o", tmp_path / "g.png", *given)
-    assert (ran.code, ran.out) == (130, [f"{tmp_path / 'g.png'}  3 heatmaps"])
+    assert (ran.code, ran.out) == (130, [f"{tmp_path / 'g.png'}  3 heatmaps  3 missing"])
+    assert ran.err == ["interrupted: 3 of 6 heatmaps are whole, the others are cut short or missing"]
 
 
 def test_a_comparison_becomes_a_page_too(net: Path, photo: Path, tmp_path: Path, command: Command):

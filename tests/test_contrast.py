@@ -40,7 +40,7 @@ def close(found: Array, expected: Array) -> None:
 
 def test_shapleycam_takes_half_of_what_the_gradient_changes_by():
     model = cnn(BENT)
-    found = explained(model, [1, 3], "activation", "raw_map", method="shapleycam")
+    found = explained(model, [1, 3], "activation", "raw_map", method="shapleycam", score="logit")
     m, w = found["activation"].astype(np.float64).mean((2, 3)), weights(model)["w3"][:, [1, 3]].T
     gradient, hessian_times_a = w * (1 + 2 * m) / PLACES, w * 2 * m / PLACES
     close(found["raw_map"], raw_of_weights(found, gradient - hessian_times_a / 2))
@@ -48,8 +48,20 @@ def test_shapleycam_takes_half_of_what_the_gradient_changes_by():
 
 def test_shapleycam_is_gradcam_where_nothing_bends():
     model = cnn(ENDS)
-    maps = [explained(model, [1, 3], "raw_map", method=name)["raw_map"] for name in ("shapleycam", "gradcam")]
+    asked = {"score": "logit"}
+    maps = [explained(model, [1, 3], "raw_map", method=name, **asked)["raw_map"] for name in ("shapleycam", "gradcam")]
     close(*maps)
+
+
+def test_shapleycam_explains_the_residual_score_as_its_paper_does_and_the_logit_as_pytorch_grad_cam_does():
+    model = cnn(ENDS)
+    default, residual = (
+        explained(model, [1, 3], "raw_map", method="shapleycam", **way) for way in ({}, {"score": "rest"})
+    )
+    close(default["raw_map"], residual["raw_map"])
+    like = explained(model, [1, 3], "raw_map", method="shapleycam", like="pytorch-grad-cam")
+    close(like["raw_map"], explained(model, [1, 3], "raw_map", method="shapleycam", score="logit")["raw_map"])
+    assert np.abs(like["raw_map"] - default["raw_map"]).max() > 1e-3 * np.abs(default["raw_map"]).max()
 
 
 def test_shapleycam_of_several_targets_is_that_of_each():

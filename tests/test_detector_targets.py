@@ -179,6 +179,23 @@ def test_a_box_where_no_candidate_lies_finds_nothing():
     assert found["score"].tolist() == [[0], [0]]
 
 
+@pytest.mark.parametrize("target", [-1, 1])
+@pytest.mark.parametrize(("shift", "is_there"), [(7, True), (9, False)])
+def test_what_hardly_overlaps_the_box_is_not_at_it(target, shift, is_there):
+    """Two squares of side 10 that are shifted by 7 and by 9 share 30 / 170 and 10 / 190 of their union."""
+    boxes = np.array([[[20, 20, 30, 30]]], np.float32)
+    shares = np.array([[[0.1, 0.9, 0.1, 0.1, 0.1]]], np.float32)
+    found = answered(shares, boxes, np.array([[target]]), box=boxes + np.array([shift, 0, shift, 0]))
+    assert found["index"].tolist() == [[1 if is_there else -1]]
+
+
+@pytest.mark.parametrize(("target", "index"), [(-1, -1), (3, 3)])
+def test_what_is_no_detection_is_at_a_box_only_where_its_class_is_named(target, index):
+    boxes = np.array([[[20, 20, 30, 30]]], np.float32)
+    shares = np.array([[[0.1, 0.1, 0.1, 0.2, 0.1]]], np.float32)
+    assert answered(shares, boxes, np.array([[target]]), box=boxes)["index"].tolist() == [[index]]
+
+
 def test_a_rank_beyond_the_detections_finds_nothing():
     boxes, shares = crowd(4)
     counts = [len(suppressed(own, share)) for own, share in zip(boxes, shares, strict=True)]
@@ -238,6 +255,7 @@ def test_settings_stand_behind_the_kind():
         ("iou=2", "a number from 0 to 1"),
         ("iou=x", "a number from 0 to 1"),
         ("classes=0", "above 0"),
+        ("overlap=-1", "a number from 0 to 1"),
         ("background=middle", "none, first, last"),
         ("colour=red", "no such key"),
         ("yolov5,yolox", "only the first entry"),

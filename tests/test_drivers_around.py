@@ -171,7 +171,7 @@ def test_an_interrupted_run_keeps_what_was_reached(name: str):
         ("tta", {"flips": "perhaps"}, "must be true or false"),
         ("sess", {"scales": 0}, "must be 1 or more"),
         ("sess", {"step": 0}, "must be more than 0"),
-        ("sess", {"discard": 1}, "must lie between 0 and 1"),
+        ("sess", {"discard": 1}, "must be at least 0 and below 1"),
         ("sess", {"pool": "median"}, "must be 'mean' or 'max'"),
     ],
 )

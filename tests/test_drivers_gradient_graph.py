@@ -163,7 +163,7 @@ def test_every_one_of_them_is_a_method():
 
 
 def test_an_overlay_draws_the_highest_hundredth_alike_and_leaves_the_heatmap():
-    from onnxcam.explanation import saturated
+    from onnxcam.overlay import saturated
 
     heatmap = np.linspace(0, 1, 1000, dtype=np.float32).reshape(20, 50)
     drawn = saturated(heatmap, 0.01)

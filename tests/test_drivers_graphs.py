@@ -14,7 +14,8 @@ from small_nets import cnn, net, run
 
 from onnxcam import Explainer, convert
 from onnxcam.asking import probability
-from onnxcam.errors import TooManyLayers
+from onnxcam.drivers import DRIVERS
+from onnxcam.errors import InvalidOption, TooManyLayers, UnknownOption
 
 RAW = {"preset": "raw", "size": [16, 16]}
 
@@ -60,6 +61,40 @@ def test_a_method_goes_around_another_by_name_or_by_conversion(wrap: str):
     assert wrapped.method == called.method == f"{wrap} of gradcam"
     assert wrapped.layer == called.layer != "x"
     np.testing.assert_allclose(wrapped.map, called.map)
+
+
+def test_options_that_only_the_wrap_has_go_to_it_and_the_others_to_the_method():
+    explain = converted(cnn(), method="gradcam", wrap="tta", options={"brightness": "1", "eigen_smooth": True})
+    assert explain.metadata.driver == {"name": "tta", "options": {"brightness": [1.0]}}
+    assert explain.metadata.options == {"eigen_smooth": True}
+    plain = converted(cnn(), method="gradcam", options={"eigen_smooth": True})
+    both = np.stack([plain(photo, 2).map for photo in (photo_of(), photo_of()[:, ::-1].copy())])
+    np.testing.assert_allclose(explain(photo_of(), 2).map, (both[0] + both[1][:, ::-1]) / 2, atol=1e-5)
+
+
+def test_the_wraps_options_are_known_also_where_the_scores_choose_the_method():
+    assert converted(cnn(), wrap="sess", options={"scales": 3}).metadata.driver["options"] == {"scales": 3}
+
+
+def test_behind_the_wraps_name_an_option_is_the_wraps():
+    explain = converted(cnn(), wrap="tta", options={"tta.flips": False})
+    assert explain.metadata.driver["options"] == {"flips": False}
+    assert explain(photo_of(), 2).report["passes"] == 3
+    assert explain(photo_of(), 2, options={"tta.brightness": 1}).report["passes"] == 1
+
+
+def test_a_name_that_both_have_is_the_methods():
+    both = {"flips": DRIVERS["tta"].options["flips"]}
+    given = {"flips": 1, "tta.flips": 2, "brightness": 3}
+    assert DRIVERS["tta"].taken_from(given, "some", both) == ({"flips": 1}, {"flips": 2, "brightness": 3})
+
+
+@pytest.mark.parametrize("method", ["gradcam", None])
+def test_an_option_that_neither_has_is_refused_with_those_that_there_are(method: str | None):
+    with pytest.raises(UnknownOption, match=r"'tta of gradcam' has no option 'brigthness'. Did you mean 'brightness'"):
+        converted(cnn(), method=method, wrap="tta", options={"brigthness": 1})
+    with pytest.raises(InvalidOption, match="brightness of the method 'tta' is 'x'"):
+        converted(cnn(), method=method, wrap="tta", options={"brightness": "x"})
 
 
 def test_tta_is_the_mean_of_the_graphs_own_heatmaps():

@@ -9,11 +9,13 @@ import pytest
 from explain_graphs import colours
 from numpy.typing import NDArray
 from samples import IMAGES, model_path, needs_samples, things
+from small_nets import cnn
 
 from onnxcam import Explainer, convert
-from onnxcam.asking import Aim, sigmoid
+from onnxcam.asking import Aim, asker, sigmoid
 from onnxcam.drivers import DRIVERS, Floats, Probe
 from onnxcam.drivers.moving import Window, mirrored, overlap, windowed
+from onnxcam.errors import OnlyDetections
 from onnxcam.explaining import of_target
 
 SIZE = (16, 24)
@@ -73,11 +75,39 @@ def test_drise_weighs_a_mask_by_confidence_times_overlap():
     np.testing.assert_allclose(found, plain / 3, rtol=1e-5)
 
 
-def test_drise_without_boxes_is_rise():
-    probe = Probe(two_things(), detecting())
-    options = {"masks": 30, "cells": 5}
-    rise = DRIVERS["rise"](Probe(two_things(), detecting()), options)
-    np.testing.assert_array_equal(DRIVERS["drise"](probe, options), rise)
+def test_drise_without_boxes_is_refused_and_rise_named():
+    with pytest.raises(OnlyDetections, match="Use rise"):
+        DRIVERS["drise"](Probe(two_things(), detecting()), {"masks": 30, "cells": 5})
+    with pytest.raises(OnlyDetections, match="Use rise"):
+        Explainer(colours().SerializeToString())(np.zeros((8, 8, 3), np.uint8), driver="drise")
+    with pytest.raises(OnlyDetections, match="Use rise"):
+        convert(cnn().SerializeToString(), method="drise")
+
+
+def test_the_seed_of_drise_says_which_masks_are_drawn():
+    box = np.array(RIGHT, np.float32)
+    once, again, other = (
+        DRIVERS["drise"](Probe(two_things(), detecting(), guides={"box": box}), {"masks": 40, "seed": seed})
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(once, again)
+    assert np.abs(once - other).max() > 1e-3
+
+
+def test_a_detection_is_as_probable_as_its_class_times_its_objectness():
+    """The sigmoid of the sum of both logits is another number: σ(a)·σ(b) is not σ(a + b)."""
+    from detector_nets import Anchored, exported
+
+    net = exported(Anchored, "decoded")
+    explain = Explainer(convert(net.model.SerializeToString()).to_bytes())
+    graph, x = explain._graph, net.x[:1].numpy()
+    table = net.outputs()[0][0]
+    for label in (0, 3):
+        products = table[:, 4] * table[:, 5 + label]  # as torch decodes them: objectness times class
+        found = asker(graph, Aim(label, {}))(x, ("probability",))["probability"]
+        np.testing.assert_allclose(found, [products.max()], rtol=1e-4)
+    nowhere = Aim(0, {"box": np.array([[900, 900, 901, 901]], np.float32)})
+    assert asker(graph, nowhere)(x, ("probability",))["probability"] == 0
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,6 @@ def test_a_pixel_has_the_mean_loss_of_the_windows_over_it_as_in_captum():
     [
         ("occlusion", {"window": 4, "fill": "zero"}),
         ("rise", {"masks": 600, "probability": 0.3}),
-        ("drise", {"masks": 600, "cells": 8, "probability": 0.3}),
         ("aise", {"places": 40}),
         ("lime", {"samples": 200, "segments": 40, "fill": "zero"}),
         ("kernelshap", {"samples": 200, "segments": 40, "fill": "zero"}),
@@ -88,9 +87,9 @@ def test_masks_have_the_pictures_size_and_show_the_wanted_share(size: tuple[int,
     assert np.abs(stack.mean(0) - 0.4).max() < 0.15  # no row or column is shown less than another
 
 
-@pytest.mark.parametrize("name", ["rise", "drise", "lime", "kernelshap"])
+@pytest.mark.parametrize("name", ["rise", "lime", "kernelshap"])
 def test_the_same_seed_gives_the_same_map_and_another_seed_another(name: str):
-    options = {"masks": 30} if "rise" in name else {"samples": 30, "segments": 30}
+    options = {"masks": 30} if name == "rise" else {"samples": 30, "segments": 30}
     rng = np.random.default_rng(5)
     weights = rng.normal(size=(3, *WIDE)).astype(np.float32)
 
@@ -183,15 +182,15 @@ def test_progress_is_told_batch_by_batch_up_to_what_was_expected():
     ("name", "options", "said"),
     [
         ("rise", {"masks": 0}, "masks of the method 'rise' is 0, but must be 1 or more"),
-        ("rise", {"probability": 0}, "probability of the method 'rise' is 0.0, but must lie between 0 and 1"),
-        ("drise", {"probability": 1.0}, "must lie between 0 and 1"),
+        ("rise", {"probability": 0}, "probability of the method 'rise' is 0.0, but must be more than 0 and below 1"),
+        ("drise", {"probability": 1.0}, "must be more than 0 and below 1"),
         ("rise", {"cells": 21}, "must be from 1 to 20"),
         ("occlusion", {"window": 21}, "window of the method 'occlusion' is 21, but must be from 1 to 20 pixels"),
-        ("occlusion", {"window": 0}, "must be from 1 to 20 pixels"),
+        ("occlusion", {"window": 0}, "must be 1 or more"),
         ("occlusion", {"window": 4, "stride": 5}, "stride .* must be from 1 to the window's 4 pixels"),
         ("aise", {"places": 0}, "must be 1 or more"),
         ("aise", {"widths": 0}, "must be 1 or more"),
-        ("aise", {"narrow": 0.4}, "must be more than 0 and at most wide, 0.25"),
+        ("aise", {"narrow": 0.4}, "must be at most wide, 0.25"),
         ("lime", {"samples": 1}, "must be 2 or more"),
         ("lime", {"segments": 1}, "must be 2 or more"),
         ("lime", {"kernel_width": 0}, "must be more than 0"),

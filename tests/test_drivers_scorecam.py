@@ -162,7 +162,7 @@ def test_an_interrupted_run_keeps_the_channels_that_were_reached():
         ("sscam", {"seed": -1}, "must be 0 or more"),
         ("iscam", {"samples": 0}, "must be 1 or more"),
         ("scorecam", {"fill": "pink"}, "must be 'zero' or 'mean'"),
-        ("scorecam", {"channels": "many"}, "must be a whole number or none"),
+        ("scorecam", {"channels": "many"}, r"must be a whole number \(1 or more\) or none"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(name: str, options: dict[str, object], said: str):

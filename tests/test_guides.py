@@ -74,6 +74,16 @@ def test_a_picture_is_compared_by_its_embedding():
     np.testing.assert_allclose(by_picture.heatmap, by_vector.heatmap, atol=1e-5)
 
 
+def test_each_photo_has_a_reference_of_its_own():
+    net = explainer(cnn(), score="similarity")
+    other = np.zeros((30, 30, 3), np.uint8)
+    both = net([PHOTO, other], [0, 0], reference=[other, PHOTO])
+    singles = [net(PHOTO, reference=other), net(other, reference=PHOTO)]
+    assert both[0].target_score != pytest.approx(1, abs=1e-4)
+    for one, single in zip(both, singles, strict=True):
+        assert one.target_score == pytest.approx(single.target_score, abs=1e-6)
+
+
 def test_a_reference_can_be_a_file(tmp_path: Path):
     cv2.imwrite(str(tmp_path / "photo.png"), PHOTO[..., ::-1])
     found = explainer(cnn(), score="similarity")(PHOTO, reference=str(tmp_path / "photo.png"))
@@ -90,7 +100,15 @@ BAD = [
     ("two regions", segmenter, {}, {"region": [half(True)] * 2}, errors.InvalidRegion, "2 masks for 1"),
     ("short vector", cnn, {"score": "similarity"}, {"reference": [1.0]}, errors.InvalidReference, "5 numbers"),
     ("vector of zeros", cnn, {"score": "similarity"}, {"reference": [0.0] * 5}, errors.InvalidReference, "no direct"),
-    ("no reference", cnn, {"score": "similarity"}, {}, errors.InputMismatch, "reference"),
+    ("no reference", cnn, {"score": "similarity"}, {}, errors.InputMismatch, "reference=.*--reference"),
+    (
+        "two pictures",
+        cnn,
+        {"score": "similarity"},
+        {"reference": [PHOTO] * 2},
+        errors.InvalidReference,
+        "2 vectors.* 1 picture",
+    ),
 ]
 
 

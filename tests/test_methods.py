@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx.parser
 import onnxruntime
@@ -56,9 +57,12 @@ def numpy_xgradcam_weights(a: Array, g: Array) -> Array:
     return (g * a).sum((2, 3), keepdims=True) / (a.sum((2, 3), keepdims=True) + 1e-7)
 
 
+def numpy_rare(a: Array, k: float) -> Array:
+    return a > a.mean((2, 3), keepdims=True) + k * a.std((2, 3), keepdims=True)
+
+
 def numpy_fem(a: Array, _: Array, k: float = 2) -> Array:
-    threshold = a.mean((2, 3), keepdims=True) + k * a.std((2, 3), keepdims=True)
-    return ((a > threshold).mean((2, 3), keepdims=True) * a).sum(1)
+    return (a.mean((2, 3), keepdims=True) * numpy_rare(a, k)).sum(1)
 
 
 def from_zero(maps: Array) -> Array:
@@ -86,6 +90,7 @@ LIKE_FORMULAS: dict[tuple[str, str], Callable[[Array, Array], Array]] = {
     ("tf-keras-vis", "gradcam++"): numpy_gradcam_plus_plus_shares,
     ("torchcam", "layercam"): lambda a, g: (np.maximum(g, 0) * a).sum(1),
     ("torchcam", "cam"): lambda a, g: from_zero((g.sum((2, 3), keepdims=True) * a).sum(1)),
+    ("pytorch-grad-cam", "fem"): lambda a, _: (numpy_rare(a, 2).mean((2, 3), keepdims=True) * a).sum(1),
     ("pytorch-grad-cam", "kpca-cam"): lambda a, _: kernel_component(a, "sigmoid", rises=False),
 }
 SMOOTHED: dict[str, Callable[[Array, Array], Array]] = {
@@ -155,7 +160,7 @@ def test_another_seed_gives_another_random_map():
     assert np.abs(raw_map("randomcam", a, g, seed=1) - raw_map("randomcam", a, g)).max() > 0.1
 
 
-def test_fem_counts_the_places_above_k_deviations():
+def test_fem_counts_each_channel_with_its_mean_where_it_is_k_deviations_above_it():
     a, g = tensors((2, 6, 7, 7))
     check(raw_map("fem", a, g, k=1.0), numpy_fem(a.astype(np.float64), g, 1))
 
@@ -243,7 +248,7 @@ CONVENTION_FORMULAS: dict[str, Callable[[list[Array], tuple[int, int]], Array]] 
     "torchcam": lambda maps, size: np.max([upsampled(scaled(np.maximum(m, 0), 1e-8), size) for m in maps], axis=0),
     "keras": numpy_keras,
     "vizgradcam": lambda maps, size: np.mean([scaled(np.maximum(upsampled(m, size), 0), 0) for m in maps], axis=0),
-    "captum": lambda maps, size: np.mean([upsampled(m, size) for m in maps], axis=0),
+    "captum": lambda maps, size: np.mean([cv2.resize(m, size[::-1], interpolation=cv2.INTER_NEAREST) for m in maps], 0),
     "torchcam-tanh": numpy_torchcam_tanh,
     "summed": lambda maps, size: scaled(np.sum([upsampled(np.maximum(m, 0), size) for m in maps], axis=0), 1e-7),
     "percentile": lambda maps, size: np.mean([over_percentile(upsampled(np.maximum(m, 0), size)) for m in maps], 0),

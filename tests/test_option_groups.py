@@ -129,9 +129,13 @@ SHARED = {
     "--check":      "convert explain compare factorize",
     "--preprocess": "convert explain compare factorize evaluate",
     "--normalize":  "convert explain compare evaluate",
-    "--threads":    "explain evaluate",
+    "--threads":    "explain compare evaluate",
+    "--option":     "convert explain compare evaluate",
+    "--group":      "convert explain compare evaluate",
     "--wrap":       "convert explain",
-    "--region":     "explain",
+    "--region":     "explain compare",
+    "--reference":  "explain compare",
+    "--target-box": "explain compare",
 }  # fmt: skip
 
 

@@ -102,3 +102,28 @@ def test_maps_are_those_of_tf_keras_vis(method: str, module: str, name: str):
 def test_without_like_a_method_is_as_its_paper_has_it(method: str, module: str, name: str):
     found = ours(method, normalize="tf-keras-vis")
     assert agreement(found, theirs(module, name), in_unit=True).difference > 5e-3
+
+
+def test_faster_scorecam_is_scorecam_of_tf_keras_vis_with_max_n():
+    net, model, x = made()
+    library_of = library("scorecam").Scorecam
+    for picture, target in zip(x, TARGETS, strict=True):
+        score = library("utils.scores").CategoricalScore([target])
+        with old_scipy():
+            expected = library_of(net, clone=False)(score, picture[None], penultimate_layer=LAYER, max_N=4)
+        graph = convert(model, method="faster-scorecam", layer=LAYER, like="tf-keras-vis", options={"channels": 4})
+        assert graph.metadata.score == "probability"
+        found = explainer_of(graph).drive(picture, target).heatmap
+        assert agreement(found[None], np.asarray(expected), in_unit=True).is_reached
+
+
+def test_smoothgrad_is_saliency_of_tf_keras_vis_with_the_same_noise(monkeypatch: pytest.MonkeyPatch):
+    net, model, x = made()
+    saliency, scores = library("saliency").Saliency, library("utils.scores")
+    rng = np.random.default_rng(0)
+    noise = np.stack([rng.standard_normal(x[:1].shape, np.float32) for _ in range(20)])
+    monkeypatch.setattr(np.random, "normal", lambda _, sigma, __: (np.asarray(sigma) * noise).astype(np.float32))
+    with old_scipy():
+        expected = saliency(net, clone=False)(scores.CategoricalScore([1]), x[:1], smooth_samples=20)
+    found = explainer_of(convert(model, method="smoothgrad", like="tf-keras-vis")).drive(x[0], 1).heatmap
+    assert agreement(found[None], np.asarray(expected), in_unit=True).is_reached

@@ -235,3 +235,11 @@ def test_a_file_name_that_is_no_text_is_in_the_page_too(tmp_path: Path):
     found = Outline(path.read_text(encoding="utf-8"))
     assert "caf?.png" in found.rows[1]
     assert [given["href"] for tag, given in found.tags if tag == "a"][1].endswith("out/caf%E9.cam.png")
+
+
+def test_long_times_are_whole_milliseconds():
+    pytest.importorskip("jinja2")
+    album = Album(lines=[Line(name="a.png", status="ok", ms=ms) for ms in (2351.7, 12.345)])
+    rows = Outline(render(album, title="m", facts=[])).rows
+    assert "2352 ms" in rows[1]
+    assert "12.3 ms" in rows[2]

@@ -142,7 +142,7 @@ BAD_EXPRESSIONS = [
     ("y[:, 2", "was never closed|expected"),
     ("z[:, 1]", "no output 'z'.*outputs are 'y'"),
     ("yy[:, 1]", "did you mean 'y'"),
-    ("y[:, 9]", "axis 1 has 5 entries, none at 9 at character 6"),
+    ("y[:, 9]", r"axis 1 has 5 entries, none at 9 \(at character 6: '9\]'\)"),
     ("y[0, 1]", "first axis is the batch"),
     ("y[:, 1, 1]", "it has 2 axes, not 3"),
     ("y[:, 1.5]", "whole number"),
@@ -154,6 +154,23 @@ BAD_EXPRESSIONS = [
     ("1 + 2", "no output of the model in it"),
     ("r2", "its shape is"),
     ("sum(y, y)", "takes one tensor"),
+    ("yy[:, 1]", r"did you mean 'y'\? \(at character 1: 'yy"),
+    ("foo(y)", r"no function 'foo'.*\(at character 1: 'foo\(y\)'\)"),
+    ("y[:, 1:4:0]", r"a step of 0 .*\(at character 10: '0\]'\)"),
+    ("y[:, 3:1]", r"nothing is left of axis 1, which has 5 entries \(at character 6: '3:1\]'\)"),
+    ("y[:, 1] **", r"\(at the end\)"),
+    ("(y[:, 1]) % 2", r"cannot be used on tensors \(at character 11: '% 2'\)"),
+    ("'ä' + y[:, 9]", r"no output 'ä'.*\(at character 1"),
+    ("2 * ('ä' * 1)", r"no output 'ä'.*\(at character 6"),
+    ("y[:, 0:3] + y[:, 0:4]", r"\(N, 3\) and \(N, 4\) do not go together \(at character 11"),
+    ("y[:, 1] / (1 / 0)", r"no number.*\(at character 14"),
+    ("10**400 * y[:, 1]", "too large"),
+    ("(-1)**0.5 * y[:, 1]", "no number"),
+    ("y[:, 10**30]", "so large"),
+    ("softmax(y[:, 1])", "second axis, and there is none"),
+    ("-" * 5000 + "y[:, 1]", "nested too deeply"),
+    ("", "it is empty"),
+    ("  ", "it is empty"),
 ]
 
 
@@ -163,9 +180,36 @@ def test_an_expression_that_does_not_parse_says_where(text: str, words: str):
         onnxcam.convert(cnn(), score=text)
 
 
-def test_a_word_that_is_no_kind_of_score_names_the_kinds():
-    with pytest.raises(errors.UnknownScore, match="logit"):
-        onnxcam.convert(cnn(), score="logits")
+@pytest.mark.parametrize(
+    ("given", "near"), [("logits", "logit"), ("detectr", "detector"), ("segmentatoin:x", "segmentation")]
+)
+def test_a_word_that_is_no_kind_of_score_names_the_near_ones(given: str, near: str):
+    with pytest.raises(errors.UnknownScore, match=f"Did you mean '{near}'"):
+        onnxcam.convert(cnn(), score=given)
+
+
+def test_a_word_that_is_nearly_an_output_names_that():
+    with pytest.raises(errors.UnknownScore, match="Did you mean 'scores'"):
+        onnxcam.convert(cnn("scores = Gemm(flat, w3, b3)", y="float[N,5] scores"), score="scoers")
+
+
+@pytest.mark.parametrize(("text", "formula"), [("sum(y[:, 1])", np.asarray), ("norm(y[:, 1])", np.abs)])
+def test_one_number_an_image_has_no_axis_left_to_go_over(text: str, formula: Any):
+    found = explained(cnn(), {}, score=text)
+    np.testing.assert_allclose(found["target_score"], formula(found["y"][:, 1]), rtol=1e-6)
+
+
+def test_a_slice_goes_backwards_too():
+    found = explained(cnn(), {"target": np.arange(3)}, score="y[:, ::-2]")
+    np.testing.assert_allclose(found["target_score"], found["y"][np.arange(3), [4, 2, 0]], rtol=1e-6)
+
+
+def test_a_score_that_is_no_number_makes_a_map_of_nothing():
+    explainer = explainer_of(onnxcam.convert(cnn("z = Gemm(flat, w3, b3)  y = Softmax(z)"), score="log(y[:, 1] - 2)"))
+    found = explainer(np.zeros((16, 16, 3), np.uint8))
+    assert np.isnan(found.target_score)
+    assert found.status == "not-finite"
+    assert "logarithm" in found.reason
 
 
 def test_the_output_itself_keeps_its_softmax():
@@ -242,8 +286,9 @@ def test_a_class_that_the_net_does_not_see_gives_a_map_of_zeros_and_says_so():
     model = segmenter()
     photo = np.zeros((16, 16, 3), np.uint8)
     explainer = explainer_of(onnxcam.convert(model, labels=list("abcd")), preprocess="unit")
-    statuses = {explainer(photo, target).status for target in range(4)}
-    assert "all-zero" in statuses
+    unseen = [found for target in range(4) if (found := explainer(photo, target)).target_score == 0]
+    assert unseen
+    assert all(found.status == "all-zero" and "--region" in found.reason for found in unseen)
 
 
 # similarity
@@ -263,6 +308,24 @@ def test_similarity_is_the_cosine_to_the_reference():
     np.testing.assert_allclose(found["target_score"], cosine(pooled), rtol=1e-5)
     slopes = np.stack([(cosine(pooled + s) - cosine(pooled - s)) / 2e-5 for s in 1e-5 * np.eye(8)], axis=1)
     np.testing.assert_allclose(found["gradient"], spread(slopes), rtol=1e-3, atol=1e-7)
+
+
+def test_similarity_of_an_inner_tensor_compares_with_a_picture():
+    net = explainer_of(onnxcam.convert(cnn(), score="similarity:flat", preprocess="unit"))
+    photo = np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8)
+    found = net(photo, reference=photo)
+    assert found.scores.shape == (8,)
+    assert found.target_score == pytest.approx(1, abs=1e-5)
+    assert found.heatmap.max() > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [("flatt", errors.UnknownTensor, "'flat'"), ("w3", errors.NoEmbedding, "no embedding")],
+)
+def test_what_cannot_be_compared_says_which_tensor_it_is(name: str, kind: type[Exception], words: str):
+    with pytest.raises(kind, match=words):
+        onnxcam.convert(cnn(), score=f"similarity:{name}")
 
 
 def test_one_reference_stands_for_all_pictures():

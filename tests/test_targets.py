@@ -64,6 +64,11 @@ def test_a_label_with_a_dash_is_no_difference() -> None:
     assert DASHED.label(8 + 1 * 4 + 0) == "T-shirt - go-kart"
 
 
+def test_a_label_that_ends_like_an_unfinished_target_is_a_label() -> None:
+    odd = Classes(5, ("1-", "c++", "-2", "c", "a"))
+    assert [odd.number(label) for label in ("1-", "c++", "-2", "not:c++")] == [0, 1, 2, 6]
+
+
 def test_a_sum_is_read_into_its_classes() -> None:
     assert IMAGENET.sum_of("tiger cat+Egyptian cat+0") == [1, 2, 0]
     assert [IMAGENET.sum_of(text) for text in ("tiger cat", "tiger cat+dog", "1-2")] == [None, None, None]
@@ -91,7 +96,21 @@ BAD = [
     ("no labels", Classes(3), "cat", LabelNotFound, "the model carries no labels"),
     ("two labels", IMAGENET, "crane", LabelAmbiguous, r"3 \(crane\), 4 \(crane\)"),
     ("not a rank", IMAGENET, "not:-1", InvalidTarget, "needs a class of the model after the colon"),
-    ("not nothing", IMAGENET, "not:", LabelNotFound, "no class is labelled ''"),
+    ("not nothing", IMAGENET, "not:", InvalidTarget, "'not:': a class is missing behind the ':' at character 4"),
+    ("not not", Classes(3), "not:not:2", InvalidTarget, "'not:not:2' says 'not:' again at character 5"),
+    ("not a gap", Classes(3), "not:1-", InvalidTarget, "'not:1-': a class is missing behind the '-' at character 6"),
+    ("not a difference", Classes(3), "not:1-2", InvalidTarget, "turns a difference over"),
+    ("nothing behind", Classes(3), "1-", InvalidTarget, "'1-': a class is missing behind the '-' at character 2"),
+    ("nothing before", IMAGENET, "-tiger cat", InvalidTarget, "a class is missing before the '-' at character 1"),
+    (
+        "nothing within",
+        Classes(3),
+        "1++2",
+        InvalidTarget,
+        r"'1\+\+2': a class is missing behind the '\+' at character 2",
+    ),
+    ("nothing at last", IMAGENET, "1-2 -", InvalidTarget, "a class is missing behind the '-' at character 5"),
+    ("no class at all", Classes(3), "x-", LabelNotFound, "no class is labelled 'x-'"),
     ("a float", IMAGENET, 1.0, InvalidTarget, r"1\.0 is no target"),
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,16 +19,18 @@ from onnxcam.options import (
     Colouring,
     Conversion,
     Describing,
-    Providers,
+    Pointing,
     Report,
+    Running,
     Scoring,
+    Shaping,
     Targets,
     expanded,
     targets_of,
 )
 
 if TYPE_CHECKING:
-    from onnxcam.comparison import Comparison, Row
+    from onnxcam.comparison import Cell, Comparison, Row
 
 SUFFIX = ".compare.cam.png"
 
@@ -47,14 +50,16 @@ def compare(
     *,
     colouring: Colouring,
     report: Report = None,
+    pointing: Pointing,
+    shaping: Shaping,
     scoring: Scoring,
     describing: Describing,
-    provider: Providers = None,
+    running: Running,
     conversion: Conversion,
     as_json: AsJson = False,
 ) -> None:
     """Draw methods, layers and classes side by side in one picture."""
-    from onnxcam.comparison import compared, gathered, names_of
+    from onnxcam.comparison import Wanted, compared, gathered, names_of
     from onnxcam.images import read
     from onnxcam.opening import refuse_explain_graph
     from onnxcam.reports.keeping import check_report
@@ -64,20 +69,35 @@ def compare(
     check_report(report)
     refuse_explain_graph(model)
     photo = read(image)
-    asking: dict[str, Any] = {"methods": method, "layers": layer, "targets": targets_of(target, top_k) or None}
-    asking |= {"providers": provider, "options": scoring.arguments() | describing.arguments()}
-    with console.without_native_noise():
-        source, _ = open_once(model, conversion.arguments())
-        rows, is_whole = collected(told(compared(source.onnx, photo, **asking), source.story, describing))
-    if rows:
+    wanted = Wanted(
+        methods=method or (),
+        layers=layer or (),
+        targets=targets_of(target, top_k) or None,
+        options=shaping.arguments() | scoring.arguments() | describing.arguments(),
+        run=running.arguments(),
+        asking=pointing.arguments(),
+    )
+    with told_when_stopped():
+        with console.without_native_noise():
+            source, _ = open_once(model, conversion.arguments())
+            rows = list(told(compared(source.onnx, photo, wanted), source.story, describing))
         comparison = gathered(photo, rows, names_of(image, model))
-        path, drawing = output or Path(f"{image.stem}{SUFFIX}"), colouring.arguments()
-        comparison.picture(size=size, **drawing).save(path)
-        show(comparison, path, as_json=as_json)
-        if report is not None:
-            write_report(comparison, report, image=image, model=model, drawing=drawing)
-            console.show({"report": str(report)}, as_json=as_json)
-    if not is_whole:
+    path, drawing = output or Path(f"{image.stem}{SUFFIX}"), colouring.arguments()
+    comparison.picture(size=size, **drawing).save(path)
+    show(comparison, path, as_json=as_json)
+    if report is not None:
+        write_report(comparison, report, image=image, model=model, drawing=drawing)
+        console.show({"report": str(report)}, as_json=as_json)
+    leave_if_cut_short(comparison)
+
+
+@contextmanager
+def told_when_stopped() -> Iterator[None]:
+    """Says that nothing is kept where Ctrl-C comes before the first heatmap, and leaves with the shell's exit code."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.say("interrupted: no heatmap was done, and nothing is written")
         sys.exit(console.INTERRUPTED)
 
 
@@ -91,23 +111,28 @@ def told(rows: Iterator[Row], story: dict[str, Any], describing: Describing) -> 
             is_told = True
             tell_story(replace(row.explainer.metadata, conversion=story))
             describing.tell_what_was_assumed(row.explainer)
-        for error in dict.fromkeys(str(cell.error) for cell in row.cells if cell.error):
-            console.note(f"no {row.method} at {row.layer}: {error}")
-        if row.error is not None:
+        for error in dict.fromkeys(why_missing(cell) for cell in row.cells if not cell.has_heatmap):
+            if error:
+                console.note(f"no {row.method} at {row.layer}: {error}")
+        if row.error is not None and not row.is_cut_short:
             console.note(f"no {row.method}{f' at {row.layer}' if row.layer else ''}: {row.error}")
         yield row
 
 
-def collected(rows: Iterator[Row]) -> tuple[list[Row], bool]:
-    """The rows, and whether they are all: what was done before Ctrl-C is kept."""
-    done: list[Row] = []
-    try:
-        for row in rows:
-            done.append(row)  # noqa: PERF402 - what is done must be there when it ends early
-    except KeyboardInterrupt:
-        console.say(f"interrupted: {len(done)} rows of the comparison are done")
-        return done, False
-    return done, True
+def why_missing(cell: Cell) -> str:
+    """Why there is no heatmap; nothing where Ctrl-C came first, which is said once, at the end."""
+    if cell.is_cut_short:
+        return ""
+    return str(cell.error) if cell.explanation is None else cell.explanation.reason
+
+
+def leave_if_cut_short(comparison: Comparison) -> None:
+    """After Ctrl-C says what there is, and leaves with the shell's exit code for it."""
+    if comparison.interrupted:
+        whole = sum(not cell.is_cut_short for cell in comparison.cells)
+        count = len(comparison.cells)
+        console.say(f"interrupted: {whole} of {count} heatmaps are whole, the others are cut short or missing")
+        sys.exit(console.INTERRUPTED)
 
 
 def show(comparison: Comparison, path: Path, *, as_json: bool) -> None:
@@ -116,7 +141,7 @@ def show(comparison: Comparison, path: Path, *, as_json: bool) -> None:
         cells = [cell.to_dict() for cell in comparison.cells]
         console.answer(json.dumps({"output": str(path), "cells": cells}, ensure_ascii=False))
         return
-    missing = sum(cell.explanation is None for cell in comparison.cells)
+    missing = sum(not cell.has_heatmap for cell in comparison.cells)
     row: dict[str, Any] = {"output": str(path), "heatmaps": f"{len(comparison.cells) - missing} heatmaps"}
     console.show(row | ({"missing": f"{missing} missing"} if missing else {}), as_json=False)
 

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onnxcam import console
-from onnxcam.options import AsJson, Describing, Opening, Running, Scoring, expanded, target_of
+from onnxcam.errors import SomeImagesFailed
+from onnxcam.options import AsJson, Describing, Opening, Running, Scoring, Shaping, expanded, target_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rich.table import Table
 
     from onnxcam.engine import Explainer
     from onnxcam.evaluation import Evaluation, Mean
+
+DIGITS = 6  # behind the point, at most
 
 Boxes = Annotated[Path | None, typer.Option("--boxes", help="Where things are: JSON, ours or COCO's.")]
 MetricNames = Annotated[
@@ -50,6 +53,7 @@ def evaluate(
     batch: Batch = 8,
     seed: Seed = 0,
     *,
+    shaping: Shaping,
     scoring: Scoring,
     describing: Describing,
     running: Running,
@@ -69,7 +73,7 @@ def evaluate(
         methods=method or (),
         layers=layer or (),
         target=None if target is None else target_of(target),
-        build=scoring.arguments() | describing.arguments() | opening.arguments(),
+        build=shaping.arguments() | scoring.arguments() | describing.arguments() | opening.arguments(),
         run=running.arguments(),
         batch_size=batch,
         seed=seed,
@@ -80,6 +84,10 @@ def evaluate(
     with console.without_native_noise():
         found = gathered(console.progress(plan.results(noter(describing)), plan.count))
     tell(found, output, as_json=as_json)
+    names = {sample.name for sample in plan.samples}
+    failed = sum(name in names for name in found.failures)
+    if failed:
+        raise SomeImagesFailed(failed, len(names) - failed)
 
 
 def metrics(as_json: AsJson = False) -> None:
@@ -115,6 +123,8 @@ def tell(found: Evaluation, output: Path | None, *, as_json: bool) -> None:
             console.answer(json.dumps(mean.to_dict(), ensure_ascii=False))
     elif found.rows:
         show_table(table(found))
+    for text in remarks(found):
+        console.note(text)
     for path in found.save(output) if output is not None and found.rows else ():
         console.say(f"written: {path}")
     if found.interrupted:
@@ -143,6 +153,28 @@ def table(found: Evaluation) -> Table:
     return drawn
 
 
+def remarks(found: Evaluation) -> Iterator[str]:
+    """What must be known to read the table: scores that are no probabilities, and boxes that were of no use."""
+    from onnxcam.evaluation import METRICS
+    from onnxcam.evaluation.results import SCORE
+
+    names = dict.fromkeys(name for row in found.rows for name in row.values)
+    followed = [name for name in names if name == "adcc" or METRICS[name].needs == "scores"]
+    followed = [name for name in followed if name != "infidelity"]  # which always asks about that score
+    targets = dict.fromkeys(row.label or f"class {row.target_index}" for row in found.rows if row.measured == SCORE)
+    if targets and followed:
+        yield (
+            f"{', '.join(followed)} follow the score that is explained, which is no probability, for "
+            f"{', '.join(map(repr, targets))}"
+        )
+    unused = [mean for mean in found.summary if METRICS[mean.metric].needs == "boxes"]
+    if unused and not any(mean.count for mean in unused):
+        yield (
+            "no box was used: no thing in the boxes is meant by what was explained, the target or one of the model's "
+            "five best classes of the picture"
+        )
+
+
 def best_of(means: list[Mean]) -> Mean | None:
     """The best of several; None where there are fewer than two, or nobody says what is better."""
     known = [mean for mean in means if mean.count]
@@ -155,9 +187,18 @@ def cell(mean: Mean, *, is_best: bool) -> str:
     """Mean ± standard error, and the number of explanations: "0.31 ± 0.02 (20)"."""
     if not mean.count:
         return "–"
-    error = f" ± {mean.error:.2g}" if math.isfinite(mean.error) else ""
-    text = f"{mean.mean:.4g}{error} ({mean.count})"
+    text = f"{number(mean)} ({mean.count})"
     return f"[bold]{text}[/bold]" if is_best else text
+
+
+def number(mean: Mean) -> str:
+    """Mean ± standard error to two digits, the mean no finer than that: "0.3142 ± 0.0021"."""
+    if not math.isfinite(mean.error):
+        return f"{mean.mean:.4g}"
+    digits = max(0, 1 - math.floor(math.log10(mean.error))) if mean.error else DIGITS + 1
+    if digits > DIGITS:
+        return f"{mean.mean:.4g} ± {mean.error:.2g}"
+    return f"{mean.mean:.{digits}f} ± {mean.error:.{digits}f}"
 
 
 def show_table(drawn: Table) -> None:

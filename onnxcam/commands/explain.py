@@ -25,13 +25,14 @@ from onnxcam.options import (
     Targets,
     expanded,
     refuse_of_arrays,
+    refuse_of_films,
     targets_of,
 )
 
 if TYPE_CHECKING:
     from onnxcam.engine import Explainer
-    from onnxcam.folders import Style
     from onnxcam.jobs import Job
+    from onnxcam.records import Style
 
 
 @expanded
@@ -58,12 +59,14 @@ def explain(
     Films (.mp4, .mov …) become films: STEM.cam.webm.
     """
     from onnxcam.metadata import is_explain_graph
-    from onnxcam.opening import open_explainer, parts_for
+    from onnxcam.opening import check_channels, open_explainer, parts_for
     from onnxcam.reports.keeping import check_report
 
     drawing.check()
     check_report(report)
     pictures, films = sorted_out(images, output)
+    if films:
+        refuse_of_films(drawing.of_stills())
     targets = targets_of(target, top_k)
     build = building.arguments() | scoring.arguments() | conversion.arguments()
     run, asking = describing.arguments() | running.arguments(), pointing.arguments()
@@ -74,6 +77,8 @@ def explain(
     explainer = open_explainer(model, build, run, several=len(targets) > 1, targets=targets)
     if explainer.form is not None:
         refuse_of_arrays(drawing.of_pictures() | {"--report": report, "a film": films}, explainer.form.wanted)
+    if drawing.channels:
+        check_channels(explainer.metadata)
     work = work_for(explainer, pictures, films, targets=targets, output=output, every=every)
     draw(explainer, work, style=drawing.style(), asking=asking, model=model, report=report, as_json=as_json)
 

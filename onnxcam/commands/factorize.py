@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,7 +65,8 @@ def factorize(
     others = inputs_of(other_input)
     refuse_explain_graph(model)
     jobs = find_jobs(images, output)
-    with console.without_native_noise():
+    written: list[Job] = []
+    with told_when_stopped(written, jobs), console.without_native_noise():
         source, _ = open_once(model, conversion.arguments())
         options = describing.arguments()
         factorizer = Factorizer(source.onnx, layer=layer, score=score, providers=provider, options=options)
@@ -75,8 +78,22 @@ def factorize(
         tell_fit(found)
         for at, (job, _) in enumerate(seen):
             write(found, at, job, alpha=alpha, legend=legend, as_json=as_json)
+            written.append(job)
     if len(seen) < len(jobs):
         raise SomeImagesFailed(len(jobs) - len(seen), len(seen))
+
+
+@contextmanager
+def told_when_stopped(written: Sequence[Job], jobs: Sequence[Job]) -> Iterator[None]:
+    """What Ctrl-C has left, on stderr, with the shell's exit code for it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if written:
+            console.say(f"interrupted: {len(written)} of {len(jobs)} pictures are written, and whole")
+        else:
+            console.say("interrupted: nothing is written, as the concepts are those of all pictures together")
+        sys.exit(console.INTERRUPTED)
 
 
 def looked(factorizer: Factorizer, jobs: Sequence[Job], others: Mapping[str, Any]) -> Iterator[tuple[Job, Seen]]:

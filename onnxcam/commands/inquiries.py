@@ -11,7 +11,11 @@ from onnxcam import console
 from onnxcam.options import SOURCE, AsJson, KeepOutputs, Opening, expanded
 
 if TYPE_CHECKING:
+    from onnxcam.drivers import Driver
     from onnxcam.layer import Layer
+    from onnxcam.methods import Method
+
+WIDTH = 28  # of the names of methods
 
 
 @expanded
@@ -55,18 +59,26 @@ def _layout(layer: Layer) -> str:
 
 
 def methods(as_json: AsJson = False) -> None:
-    """List the methods."""
+    """List the methods, and behind them those that go around one of one pass: --wrap."""
+    from onnxcam.drivers import DRIVERS
     from onnxcam.methods import METHODS
+    from onnxcam.planning import wrapping
 
-    width = max(map(len, METHODS))
     for method in METHODS.values():
-        options = {name: entry.default for name, entry in method.options.items()}
-        row: dict[str, Any] = {"name": method.name, "gradient": method.needs_gradient}
-        row |= {"summary": method.summary, "source": method.source, "options": options}
-        row |= {"passes": "one" if method.driver is None else "many"}
-        shown = ", ".join(f"{name}={value}" for name, value in options.items())
-        text = f"{method.name:{width}} {method.summary} [{method.source}]{f' ({shown})' if shown else ''}"
-        console.answer(json.dumps(row, ensure_ascii=False) if as_json else text)
+        passes = "one" if method.driver is None else "many"
+        tell_method(method, {"gradient": method.needs_gradient, "passes": passes, "wraps": False}, as_json=as_json)
+    for name in wrapping():
+        tell_method(DRIVERS[name], {"gradient": False, "passes": "many", "wraps": True}, as_json=as_json)
+
+
+def tell_method(method: Method | Driver, facts: dict[str, Any], *, as_json: bool) -> None:
+    """One line about it."""
+    options = {name: entry.default for name, entry in method.options.items()}
+    told = {"name": method.name, "summary": method.summary, "source": method.source, "options": options}
+    shown = ", ".join(f"{name}={value}" for name, value in options.items())
+    how = f"--wrap {method.name}: " if facts["wraps"] else ""
+    text = f"{method.name:{WIDTH}} {how}{method.summary} [{method.source}]{f' ({shown})' if shown else ''}"
+    console.answer(json.dumps(told | facts, ensure_ascii=False) if as_json else text)
 
 
 def doctor(as_json: AsJson = False) -> None:

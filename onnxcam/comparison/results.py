@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from onnxcam.engine import Explainer
-from onnxcam.errors import OnnxCamError
-from onnxcam.explanation import OK, Explanation
+from onnxcam.errors import NoHeatmaps, NotBegun, OnnxCamError
+from onnxcam.explanation import INTERRUPTED, NOT_FOUND, OK, Explanation
 from onnxcam.grid import CELL, Grid, Tile
 from onnxcam.images import Image
 from onnxcam.overlay import DEFAULT_COLORMAP
 from onnxcam.picture import Picture
+from onnxcam.remarks import plain
 
 ACROSS = 6  # as many go side by side
+FEW = 2  # rows that go on below in bands
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +35,17 @@ class Cell:
     explanation: Explanation | None
     error: OnnxCamError | None = None
 
+    @property
+    def has_heatmap(self) -> bool:
+        """Whether something is shown: no error, and there is such a thing in the picture."""
+        return self.explanation is not None and self.explanation.status != NOT_FOUND
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether Ctrl-C came before its end."""
+        is_half = self.explanation is not None and self.explanation.status == INTERRUPTED
+        return is_half or isinstance(self.error, NotBegun)
+
     def to_dict(self) -> dict[str, Any]:
         """The cell for machines."""
         found = self.explanation
@@ -44,6 +57,7 @@ class Cell:
             "label": found.label if found else None,
             "score": found.target_score if found else None,
             "status": found.status if found else "failed",
+            "report": plain(found.report) if found else {},
             "error": str(self.error) if self.error else None,
         }
 
@@ -61,6 +75,11 @@ class Row:
     cells: tuple[Cell, ...] = ()
     explainer: Explainer | None = None
     error: OnnxCamError | None = None
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether Ctrl-C came before its end."""
+        return isinstance(self.error, NotBegun) or any(cell.is_cut_short for cell in self.cells)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,17 +103,23 @@ class Comparison:
         """All heatmaps, row by row."""
         return [cell for row in self.rows for cell in row.cells]
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it early."""
+        return any(row.is_cut_short for row in self.rows)
+
     def picture(self, *, size: int = CELL, alpha: float = 0.5, colormap: str = DEFAULT_COLORMAP) -> Picture:
         """All heatmaps in one picture, each with `size` pixels on its longer side.
 
-        Of methods and classes those go across that are more, if they are not too many; of one class, methods go across
-        and layers down.
+        Of methods and classes those go across that are more, if they are not too many, or there are but one or two of
+        the other; of one class, methods go across and layers down.
         """
         layers, methods = self._names("layer"), self._names("method")
         tiles = [[tile(cell, alpha, colormap) for cell in row.cells] for row in self.rows]
         pairs = [[row.method, row.layer] if len(layers) > 1 else [row.method] for row in self.rows]
         classes = self._target_headings()
-        if len(classes) > 1 and (len(pairs) > ACROSS or len(pairs) < len(classes) <= ACROSS):
+        is_flat = len(pairs) < len(classes) and (len(classes) <= ACROSS or len(pairs) <= FEW)
+        if len(classes) > 1 and (len(pairs) > ACROSS or is_flat):
             columns, rows = classes, pairs
         elif len(classes) > 1 or len(pairs) < len(layers) * len(methods) or 1 in (len(layers), len(methods)):
             columns, rows, tiles = pairs, classes if len(classes) > 1 else [[]], transposed(tiles)
@@ -118,13 +143,13 @@ class Comparison:
         """Class and score of each target, or what was asked for where there is no heatmap."""
         headings = []
         for place, target in enumerate(self.targets):
-            cells = [row.cells[place].explanation for row in self.rows]
-            found = next((explanation for explanation in cells if explanation is not None), None)
+            cells = [row.cells[place] for row in self.rows]
+            found = next((cell.explanation for cell in cells if cell.has_heatmap), None)
             headings.append([str(target)] if found is None else [found.name, f"{found.target_score:.4g}"])
         return headings
 
     def __repr__(self) -> str:
-        failed = sum(cell.error is not None for cell in self.cells)
+        failed = sum(not cell.has_heatmap for cell in self.cells)
         return f"Comparison({len(self.rows)} rows, {len(self.targets)} targets, {failed} cells without a heatmap)"
 
 
@@ -137,6 +162,8 @@ def tile(cell: Cell, alpha: float, colormap: str) -> Tile:
     """What the grid shows of a cell."""
     if cell.explanation is None:
         return Tile(None, (cell.error.brief or str(cell.error)) if cell.error else "")
+    if not cell.has_heatmap:
+        return Tile(None, "there is no such thing in the picture")
     drawn = cell.explanation.overlay(alpha, colormap).array
     return Tile(drawn, "" if cell.explanation.status == OK else cell.explanation.status)
 
@@ -145,13 +172,26 @@ def gathered(photo: Image, rows: Sequence[Row], title: Sequence[str]) -> Compari
     """The rows as one comparison; those without a heatmap get a cell with the error for each target.
 
     Raises:
-        OnnxCamError: the first row's, if no row has a heatmap.
+        OnnxCamError: the first, if there is not a single heatmap.
+        KeyboardInterrupt: if there is none because that came first.
     """
-    done = next((row for row in rows if row.cells), None)
-    if done is None:
-        raise next(row.error for row in rows if row.error is not None)
+    cells = [cell for row in rows for cell in row.cells]
+    if not any(cell.has_heatmap for cell in cells):
+        raise reason_of(rows, cells)
+    done = next(row for row in rows if row.cells)
     targets = tuple(cell.target for cell in done.cells)
     return Comparison(photo, tuple(title), tuple(filled(row, targets) for row in rows), targets)
+
+
+def reason_of(rows: Sequence[Row], cells: Sequence[Cell]) -> BaseException:
+    """Why there is no heatmap."""
+    if any(row.is_cut_short for row in rows):
+        return KeyboardInterrupt()
+    absent = next((cell.explanation.reason for cell in cells if cell.explanation is not None), None)
+    if absent is not None:
+        return NoHeatmaps(absent)
+    errors = [*(cell.error for cell in cells), *(row.error for row in rows)]
+    return next(error for error in errors if error is not None)
 
 
 def filled(row: Row, targets: Sequence[Any]) -> Row:

@@ -12,7 +12,8 @@ from pathlib import Path
 from onnxcam.api import convert
 from onnxcam.engine import Explainer
 from onnxcam.explanation import Explanation
-from onnxcam.folders import Record, Style, write_record
+from onnxcam.folders import write_record
+from onnxcam.records import Record, Style
 
 FOLDER = Path(__file__).parent
 MODEL = FOLDER / "demo.onnx"

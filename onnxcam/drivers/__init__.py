@@ -19,7 +19,12 @@ from onnxcam.drivers import pieces as pieces
 
 from onnxcam.drivers import augmenting as augmenting  # isort: skip - these go around another method
 from onnxcam.drivers import sess as sess
-from onnxcam.drivers.probe import BLANKS, Floats, Probe, Progress, from_functions
-from onnxcam.drivers.table import DRIVERS, VARIANTS, Driver, driver, find
 
-__all__ = ["BLANKS", "DRIVERS", "VARIANTS", "Driver", "Floats", "Probe", "Progress", "driver", "find", "from_functions"]
+from onnxcam.drivers import peers as peers  # isort: skip - variants of those above
+from onnxcam.drivers.probe import BLANKS, Floats, Probe, Progress, from_functions
+from onnxcam.drivers.table import DRIVERS, VARIANTS, Driver, driver, find, variant
+
+__all__ = [
+    "BLANKS", "DRIVERS", "VARIANTS", "Driver", "Floats", "Probe", "Progress", "driver", "find", "from_functions",
+    "variant",
+]  # fmt: skip

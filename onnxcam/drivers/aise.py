@@ -11,21 +11,22 @@ from numpy.typing import NDArray
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.table import driver
 from onnxcam.errors import MissingExtra
+from onnxcam.ranges import Count, Positive
 
 PASSES = 2  # for each place: the spot alone, and all but the spot
 
 
 @driver("aise", source="AISE, as in OpenVINO XAI 1.1, 2024", needs="score", score="probability")
-def aise(probe: Probe, *, places: int = 50, narrow: float = 0.1, wide: float = 0.25, widths: int = 3) -> Floats:
+def aise(
+    probe: Probe, *, places: Count = 50, narrow: Positive = 0.1, wide: Positive = 0.25, widths: Count = 3
+) -> Floats:
     """Spots weighed by the score with only them shown less the score with only them hidden, where DIRECT looks.
 
     For each of `widths` widths from `narrow` to `wide`, as shares of the shorter side, about `places` places are tried,
     and the width's map is divided by its maximum. Where nothing in it is above 0, as when no spot is worth more than
     all the rest, gains count from the lowest of them; OpenVINO XAI divides by 0 there, or turns the map over.
     """
-    probe.require(places >= 1, "places", places, "must be 1 or more")
-    probe.require(widths >= 1, "widths", widths, "must be 1 or more")
-    probe.require(0 < narrow <= wide, "narrow", narrow, f"must be more than 0 and at most wide, {wide}")
+    probe.require(narrow <= wide, "narrow", narrow, f"must be at most wide, {wide}")
     probe.expect(widths * places * PASSES)
     total, blank = np.zeros(probe.size), probe.blank("zero")
     with probe.keeping():

@@ -9,16 +9,16 @@ import numpy as np
 from onnxcam.drivers.moving import mirrored
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.table import driver
+from onnxcam.ranges import Numbers
 
 
 @driver("tta", source="aug_smooth of pytorch-grad-cam, 2021", needs="heatmap", is_finished=True)
-def tta(probe: Probe, *, flips: bool = True, brightness: tuple[float, ...] = (0.9, 1.0, 1.1)) -> Floats:
+def tta(probe: Probe, *, flips: bool = True, brightness: Numbers = (0.9, 1.0, 1.1)) -> Floats:
     """The mean heatmap of the picture mirrored and not, in several lights (test-time augmentation).
 
     `brightness`: factors of the model's input. The mean is not brought to [0, 1] again: its maximum says how far the
     heatmaps agree.
     """
-    probe.require(bool(brightness), "brightness", brightness, "must be one number or more")
     width = 1 + (probe.channel_axis == 0)
     ways = list(product((False, True) if flips else (False,), brightness))
     probe.expect(len(ways))

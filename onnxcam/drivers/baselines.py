@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import numpy as np
 
 from onnxcam.drivers.probe import BLANKS, Floats, Probe
 from onnxcam.errors import InvalidOption, NoSuchBaseline
+from onnxcam.ranges import Allowed
+
+
+def may_be(name: str) -> bool:
+    """Whether it is a blank's name, or may be a file's: one that is not here may be where the graph is run.
+
+    Raises:
+        NoSuchBaseline: if it is neither.
+    """
+    if name in BLANKS or Path(name).suffix or len(Path(name).parts) > 1 or Path(name).exists():
+        return True
+    raise NoSuchBaseline(name, BLANKS)
+
 
 Baseline: TypeAlias = str | Floats
+Named: TypeAlias = Annotated[str, Allowed("a blank's name or a file", may_be)]
+Baselines: TypeAlias = Annotated[tuple[Named | Floats, ...], Allowed("one baseline or more", bool)]
 Load: TypeAlias = Callable[[], Floats]
 ARRAY, PICTURES = ".npy", {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 

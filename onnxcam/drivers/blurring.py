@@ -10,6 +10,7 @@ from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.quadrature import RULES, Rule, scattered
 from onnxcam.drivers.reduction import Channels, by_pixel
 from onnxcam.drivers.table import driver
+from onnxcam.ranges import Count, Positive
 
 STRONGEST, SIDE = 50.0, 224  # pixels: the blur's sigma, and the side of an input that it is meant for
 CUT = 4.0  # standard deviations at which the Gaussian ends
@@ -19,9 +20,9 @@ CUT = 4.0  # standard deviations at which the Gaussian ends
 def blur_ig(
     probe: Probe,
     *,
-    steps: int = 100,
-    sigma: float | None = None,
-    increment: float = 0.01,
+    steps: Count = 100,
+    sigma: Positive | None = None,
+    increment: Positive = 0.01,
     rule: Rule = "left",
     channels: Channels = "absolute",
 ) -> Floats:
@@ -37,10 +38,7 @@ def blur_ig(
         rule: of the integral, see `quadrature`; "left" as in the paper's own code.
         channels: see `by_pixel`.
     """
-    probe.require(steps > 0, "steps", steps, "must be 1 or more")
     widest = STRONGEST * min(1.0, max(probe.size) / SIDE) if sigma is None else sigma
-    probe.require(0 < widest < np.inf, "sigma", sigma, "must be above 0, in pixels")
-    probe.require(0 < increment < np.inf, "increment", increment, "must be above 0, in pixels")
     return by_pixel(probe, _integrated(probe, steps=steps, sigma=widest, increment=increment, rule=rule), channels)
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onnxcam.drivers.baselines import Baseline, Load, baselines_of
+from onnxcam.drivers.baselines import Baseline, Baselines, Load, baselines_of
 from onnxcam.drivers.integrated import report_gap, scores_before_and_after
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.reduction import Channels, by_pixel
 from onnxcam.drivers.smoothing import deviation
 from onnxcam.drivers.table import driver
+from onnxcam.ranges import Count, NotNegative, Seed
 
 SAMPLES = 100
 NOISES = 16  # pictures that the baseline "noise" stands for
@@ -32,10 +33,10 @@ class Step:
 def expected_gradients(
     probe: Probe,
     *,
-    samples: int = SAMPLES,
-    baselines: tuple[Baseline, ...] = ("noise",),
+    samples: Count = SAMPLES,
+    baselines: Baselines = ("noise",),
     channels: Channels = "absolute",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Floats:
     """Integrated gradients, averaged over baselines drawn from those given: (x − b) · g at random places of the ways.
 
@@ -54,12 +55,12 @@ def expected_gradients(
 def gradient_shap(
     probe: Probe,
     *,
-    samples: int = SAMPLES,
-    baselines: tuple[Baseline, ...] = ("noise",),
-    noise: float = 0.1,
-    std: float | None = None,
+    samples: Count = SAMPLES,
+    baselines: Baselines = ("noise",),
+    noise: NotNegative = 0.1,
+    std: NotNegative | None = None,
     channels: Channels = "absolute",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Floats:
     """Expected gradients of noisy copies of the picture.
 
@@ -82,7 +83,6 @@ def _drawn(
     seed: int,
 ) -> Floats:
     """The mean over the draws, of those made by then if it is interrupted; the report has the gap to completeness."""
-    probe.require(samples > 0, "samples", samples, "must be 1 or more")
     rng, spread = probe.rng(seed), deviation(probe, noise=noise, std=std)
     pool = baselines_of(probe, baselines, seed=seed, noises=NOISES)
     picks = rng.integers(len(pool), size=samples)

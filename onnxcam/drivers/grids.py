@@ -12,20 +12,21 @@ from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.scorecam import Fill
 from onnxcam.drivers.table import driver
 from onnxcam.errors import MissingExtra
+from onnxcam.ranges import Count, FourOrMore, PowerOfTwo, Seed, TwoOrMore
 
 Array = NDArray[np.float64]
 
 
 @driver("sobol", source="Fel et al. 2021, arXiv:2111.04138", needs="score", score="probability")
-def sobol(probe: Probe, *, cells: int = 8, designs: int = 32, fill: Fill = "zero", seed: int = 0) -> Floats:
+def sobol(
+    probe: Probe, *, cells: TwoOrMore = 8, designs: PowerOfTwo = 32, fill: Fill = "zero", seed: Seed = 0
+) -> Floats:
     """The share of the score's variance that a cell of the picture has a part in: its total Sobol index.
 
     By Jansen's estimator. The cells are dimmed by a scrambled Sobol sequence of `designs` points, a power of 2, which
     makes designs·(cells² + 2) passes.
     """
     probe.require(2 <= cells <= min(probe.size), "cells", cells, f"must be from 2 to {min(probe.size)}")
-    is_power = designs >= 2 and designs & (designs - 1) == 0
-    probe.require(is_power, "designs", designs, "must be a power of 2, from 2")
     rng, blank = probe.rng(seed), probe.blank(fill, seed=seed)
     first, second = np.split(sequence(2 * cells * cells, designs, rng), 2, axis=1)
     probe.expect(designs * (cells * cells + 2))
@@ -44,14 +45,13 @@ def sobol(probe: Probe, *, cells: int = 8, designs: int = 32, fill: Fill = "zero
 
 
 @driver("hsic", source="Novello et al. 2022, arXiv:2206.06219", needs="score", score="probability")
-def hsic(probe: Probe, *, cells: int = 7, samples: int = 1500, fill: Fill = "zero", seed: int = 0) -> Floats:
+def hsic(probe: Probe, *, cells: Count = 7, samples: FourOrMore = 1500, fill: Fill = "zero", seed: Seed = 0) -> Floats:
     """How much the score depends on whether a cell is shown (Hilbert-Schmidt independence criterion).
 
     Each cell is shown with probability 1/2. The kernel of cells is 1/2 − (m − m′)²; that of scores is Gaussian, as wide
     as the median distance between two of them.
     """
     probe.require(1 <= cells <= min(probe.size), "cells", cells, f"must be from 1 to {min(probe.size)}")
-    probe.require(samples >= 4, "samples", samples, "must be 4 or more")
     rng, blank = probe.rng(seed), probe.blank(fill, seed=seed)
     rows = (rng.random((samples, cells * cells)) < 0.5).astype(np.float64)
     probe.expect(samples)

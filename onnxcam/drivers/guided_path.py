@@ -9,11 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxcam.drivers.baselines import Baseline, baselines_of
+from onnxcam.drivers.baselines import Baselines, baselines_of
 from onnxcam.drivers.integrated import report_gap, scores_before_and_after
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.reduction import Channels, by_pixel
 from onnxcam.drivers.table import driver
+from onnxcam.ranges import Count, Seed, Share, SomeShare
 
 Floats64 = NDArray[np.float64]
 NEAR = 1e-9
@@ -23,12 +24,12 @@ NEAR = 1e-9
 def guided_ig(
     probe: Probe,
     *,
-    steps: int = 200,
-    fraction: float = 0.25,
-    distance: float = 0.02,
-    baselines: tuple[Baseline, ...] = ("black",),
+    steps: Count = 200,
+    fraction: SomeShare = 0.25,
+    distance: Share = 0.02,
+    baselines: Baselines = ("black",),
     channels: Channels = "absolute",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Floats:
     """What each pixel adds to the score on a way that changes first what matters least: less noise from saturation.
 
@@ -43,9 +44,6 @@ def guided_ig(
         channels: see `by_pixel`.
         seed: of the baseline "noise".
     """
-    probe.require(steps > 0, "steps", steps, "must be 1 or more")
-    probe.require(0 < fraction <= 1, "fraction", fraction, "must be above 0 and at most 1")
-    probe.require(0 <= distance <= 1, "distance", distance, "must lie from 0 to 1")
     blanks = [load() for load in baselines_of(probe, baselines, seed=seed)]
     total = _gathered(probe, blanks, steps=steps, fraction=fraction, distance=distance)
     return by_pixel(probe, total, channels)

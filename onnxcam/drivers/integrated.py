@@ -8,24 +8,23 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxcam.drivers.baselines import Baseline, Load, baselines_of
+from onnxcam.drivers.baselines import Baselines, Load, baselines_of
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.quadrature import RULES, Rule, scattered
 from onnxcam.drivers.reduction import Channels, by_pixel
 from onnxcam.drivers.table import driver
+from onnxcam.ranges import Count, Seed
 
-PAPER = "Sundararajan et al. 2017, arXiv:1703.01365"
 
-
-@driver("integrated-gradients", source=PAPER, needs="gradient", any_axes=True)
+@driver("integrated-gradients", source="Sundararajan et al. 2017, arXiv:1703.01365", needs="gradient", any_axes=True)
 def integrated_gradients(
     probe: Probe,
     *,
-    steps: int = 50,
+    steps: Count = 50,
     rule: Rule = "gausslegendre",
-    baselines: tuple[Baseline, ...] = ("black",),
+    baselines: Baselines = ("black",),
     channels: Channels = "absolute",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Floats:
     """What each pixel adds to the score on the straight way from a blank picture: (x − b) · ∫ g.
 
@@ -42,27 +41,12 @@ def integrated_gradients(
     return by_pixel(probe, integrated(probe, starts, steps=steps, rule=rule), channels)
 
 
-@driver("integrated-gradients", source=PAPER, needs="gradient", like="captum", any_axes=True)
-def integrated_gradients_of_captum(
-    probe: Probe,
-    *,
-    steps: int = 50,
-    rule: Rule = "gausslegendre",
-    baselines: tuple[Baseline, ...] = ("zero",),
-    channels: Channels = "sum",
-    seed: int = 0,
-) -> Floats:
-    """Integrated gradients with Captum's defaults: from 0 in the model's units, channels summed with their sign."""
-    return integrated_gradients(probe, steps=steps, rule=rule, baselines=baselines, channels=channels, seed=seed)
-
-
 def integrated(probe: Probe, starts: Sequence[Load], *, steps: int, rule: Rule) -> NDArray[np.float64]:
     """The attribution like x, averaged over the baselines.
 
     The steps are taken in an order that covers the whole way early, so that the result of an interrupted run, scaled
     to the weight of a whole one, means the same.
     """
-    probe.require(steps > 0, "steps", steps, "must be 1 or more")
     blanks = [load() for load in starts]
     probe.expect(len(blanks) * (steps + 1) + 1)
     change = scores_before_and_after(probe, blanks)

@@ -12,19 +12,21 @@ from numpy.typing import NDArray
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.superpixels import Cover, Pieces, explained
 from onnxcam.drivers.table import driver
+from onnxcam.ranges import FourOrMore, Seed, TwoOrMore
 
 Row = NDArray[np.bool_]
 
 
 @driver("kernelshap", source="Lundberg and Lee 2017, arXiv:1705.07874", needs="score")
-def kernelshap(probe: Probe, *, samples: int = 2000, segments: int = 64, fill: Cover = "mean", seed: int = 0) -> Floats:
+def kernelshap(
+    probe: Probe, *, samples: FourOrMore = 2000, segments: TwoOrMore = 64, fill: Cover = "mean", seed: Seed = 0
+) -> Floats:
     """Shapley values of superpixels, by weighted regression (KernelSHAP); their sum is the score less the blank's.
 
     Exact where `samples` are enough for every subset. Otherwise the smallest and largest subsets are all taken, as far
     as the samples go, and the others drawn, each with its complement. Not by the shap package, which brings numba and
     pandas. The report has the share of the variance that the values explain.
     """
-    probe.require(samples >= 4, "samples", samples, "must be 4 or more")
     pieces = Pieces(probe, segments, fill=fill, seed=seed)
     count = pieces.count
     rows, weights = coalitions(probe.rng(seed), count, samples)

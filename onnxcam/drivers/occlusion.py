@@ -9,6 +9,7 @@ import numpy as np
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.scorecam import Fill
 from onnxcam.drivers.table import driver
+from onnxcam.ranges import Count, Seed
 
 WINDOWS = 8  # windows along the shorter side, where no size is said
 
@@ -17,7 +18,7 @@ WINDOWS = 8  # windows along the shorter side, where no size is said
     "occlusion", source="Zeiler and Fergus 2014, arXiv:1311.2901", needs="score", score="probability", any_axes=True
 )
 def occlusion(
-    probe: Probe, *, window: int | None = None, stride: int | None = None, fill: Fill = "grey", seed: int = 0
+    probe: Probe, *, window: Count | None = None, stride: Count | None = None, fill: Fill = "grey", seed: Seed = 0
 ) -> Floats:
     """How much the score falls when a square is covered, averaged over the squares that cover a pixel.
 

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.superpixels import Cover, Pieces
 from onnxcam.drivers.table import driver
+from onnxcam.ranges import Count, Seed, TwoOrMore
 
 
 @driver("feature-ablation", source="as in Captum; on superpixels", needs="score")
-def feature_ablation(probe: Probe, *, segments: int = 64, fill: Cover = "mean", seed: int = 0) -> Floats:
+def feature_ablation(probe: Probe, *, segments: TwoOrMore = 64, fill: Cover = "mean", seed: Seed = 0) -> Floats:
     """How much the score falls when a superpixel is hidden, one after the other."""
     pieces = Pieces(probe, segments, fill=fill, seed=seed)
     probe.expect(pieces.count + 1)
@@ -28,13 +29,12 @@ def feature_ablation(probe: Probe, *, segments: int = 64, fill: Cover = "mean", 
 
 @driver("shapley-sampling", source="Strumbelj and Kononenko 2010; as in Captum", needs="score")
 def shapley_sampling(
-    probe: Probe, *, samples: int = 25, segments: int = 64, fill: Cover = "mean", seed: int = 0
+    probe: Probe, *, samples: Count = 25, segments: TwoOrMore = 64, fill: Cover = "mean", seed: Seed = 0
 ) -> Floats:
     """Shapley values of superpixels: what each adds when they come in by chance, averaged over `samples` orders.
 
     Their sum is the score less the blank's, exactly. Of an order that was interrupted nothing is used.
     """
-    probe.require(samples >= 1, "samples", samples, "must be 1 or more")
     pieces = Pieces(probe, segments, fill=fill, seed=seed)
     count = pieces.count
     probe.expect(2 + samples * (count - 1))

@@ -13,7 +13,9 @@ from onnxcam.drivers.moving import BOX, overlap
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.scorecam import Fill
 from onnxcam.drivers.table import driver
+from onnxcam.errors import OnlyDetections
 from onnxcam.geometry import stretched
+from onnxcam.ranges import Count, Probability, Seed
 
 Found: TypeAlias = Mapping[str, NDArray[Any]]
 
@@ -33,11 +35,11 @@ class Draw:
 def rise(
     probe: Probe,
     *,
-    masks: int = 4000,
-    cells: int = 7,
-    probability: float = 0.5,
+    masks: Count = 4000,
+    cells: Count = 7,
+    probability: Probability = 0.5,
     fill: Fill = "zero",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Floats:
     """Σ score·mask / (N·p) over random masks that show a share p of the picture.
 
@@ -47,24 +49,25 @@ def rise(
     return _averaged(probe, draw, ("score",), lambda found: float(found["score"]))
 
 
-@driver("drise", source="Petsiuk et al. 2021, arXiv:2006.03204", needs="score", score="probability")
+@driver("drise", source="Petsiuk et al. 2021, arXiv:2006.03204", needs="score", score="probability", of_boxes=True)
 def drise(
     probe: Probe,
     *,
-    masks: int = 5000,
-    cells: int = 16,
-    probability: float = 0.5,
+    masks: Count = 5000,
+    cells: Count = 16,
+    probability: Probability = 0.5,
     fill: Fill = "zero",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Floats:
     """RISE for a detection: a mask weighs what the detection that is found in its place keeps of it.
 
-    That is the confidence in the same class of the candidate that fits the box best, times their overlap; the paper has
-    the cosine between the confidences in all classes there. On a model without boxes it is RISE.
+    That is the confidence in the same class of the candidate that fits the box best, times their overlap. The paper has
+    the objectness times the cosine between the probabilities of all classes instead of the confidence, and looks for
+    the best of all detections.
     """
     box = probe.guides.get(BOX)
     if box is None:
-        return rise(probe, masks=masks, cells=cells, probability=probability, fill=fill, seed=seed)
+        raise OnlyDetections(probe.method)
 
     def score(found: Found) -> float:
         return float(found["probability"] * overlap(found["box"], box))
@@ -75,10 +78,8 @@ def drise(
 def _averaged(probe: Probe, draw: Draw, wanted: tuple[str, ...], score: Callable[[Found], float]) -> Floats:
     """Σ score·mask / (N·p), over the masks that were reached."""
     size, share = probe.sides, draw.probability
-    probe.require(draw.masks >= 1, "masks", draw.masks, "must be 1 or more")
     most = min(size) if len(size) == 2 else max(size)
     probe.require(1 <= draw.cells <= most, "cells", draw.cells, f"must be from 1 to {most}")
-    probe.require(0 < share < 1, "probability", share, "must lie between 0 and 1")
     blank, total, count = probe.blank(draw.fill, seed=draw.seed), np.zeros(size), 0
     drawn = random_masks(probe.rng(draw.seed), size, count=draw.masks, cells=draw.cells, probability=share)
     probe.expect(draw.masks)
@@ -92,9 +93,11 @@ def _averaged(probe: Probe, draw: Draw, wanted: tuple[str, ...], score: Callable
 def random_masks(
     rng: np.random.Generator, size: tuple[int, ...], *, count: int, cells: int, probability: float
 ) -> Iterator[Floats]:
-    """Masks (H, W) in [0, 1], each pixel `probability` on average; one more cell than fits is drawn, then shifted.
+    """Masks (H, W) in [0, 1], each pixel `probability` on average.
 
-    Likewise for any number of axes; along one that is shorter, as a video's few frames, there are fewer cells.
+    A grid of `cells` a side is drawn, blown up bilinearly to a cell more than the picture takes up, and cut to it at a
+    place of chance. Likewise for any number of axes; along one that is shorter, as a video's few frames, there are
+    fewer cells.
     """
     counts = [min(cells, length) for length in size]
     steps = [-(-length // number) for length, number in zip(size, counts, strict=True)]

@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.table import driver
 from onnxcam.geometry import stretched
+from onnxcam.ranges import Count, NotNegative, Seed
 
 Size: TypeAlias = tuple[int, int]
 Fill: TypeAlias = Literal["zero", "mean", "black", "white", "grey", "blur", "noise"]
 Scores: TypeAlias = NDArray[np.float64]
 Masks: TypeAlias = Iterable[tuple[int, Floats]]
 EPSILON = np.float32(1e-8)
+WANG = "Wang et al. 2020, arXiv:1910.01279"
+FASTER = "Score-CAM as in tf-keras-vis, 2020"
 
 
-@driver("scorecam", source="Wang et al. 2020, arXiv:1910.01279", needs="activation")
-def scorecam(probe: Probe, *, channels: int | None = None, fill: Fill = "zero") -> Floats:
+@driver("scorecam", source=WANG, needs="activation")
+def scorecam(probe: Probe, *, channels: Count | None = None, fill: Fill = "zero") -> Floats:
     """ReLU(Σ w·a), w = softmax over channels of the score with the picture masked by the channel.
 
     The mask is the channel, bilinear at the picture's size, then min-max. The paper subtracts the score of an empty
@@ -30,26 +33,20 @@ def scorecam(probe: Probe, *, channels: int | None = None, fill: Fill = "zero") 
     return _masked_once(probe, grown_then_scaled, channels=channels, fill=fill)
 
 
-@driver("scorecam", source="Wang et al. 2020, arXiv:1910.01279", needs="activation", like="pytorch-grad-cam")
-def scorecam_pytorch_grad_cam(probe: Probe, *, channels: int | None = None, fill: Fill = "zero") -> Floats:
+@driver("scorecam", source=WANG, needs="activation", score="output", like="pytorch-grad-cam")
+def scorecam_pytorch_grad_cam(probe: Probe, *, channels: Count | None = None, fill: Fill = "zero") -> Floats:
     """Score-CAM with masks stretched corner to corner (align_corners)."""
     return _masked_once(probe, lambda a, size: scaled(corners_stretched(a, size)), channels=channels, fill=fill)
 
 
-@driver("scorecam", source="Wang et al. 2020, arXiv:1910.01279", needs="activation", like="torchcam")
-def scorecam_torchcam(probe: Probe, *, channels: int | None = None, fill: Fill = "zero") -> Floats:
+@driver("scorecam", source=WANG, needs="activation", score="output", like="torchcam")
+def scorecam_torchcam(probe: Probe, *, channels: Count | None = None, fill: Fill = "zero") -> Floats:
     """Score-CAM with masks brought to [0, 1] before they are stretched."""
     return _masked_once(probe, scaled_then_grown, channels=channels, fill=fill)
 
 
-@driver(
-    "scorecam",
-    source="Wang et al. 2020, arXiv:1910.01279",
-    needs="activation",
-    score="probability",
-    like="tf-keras-vis",
-)
-def scorecam_tf_keras_vis(probe: Probe, *, channels: int | None = None, fill: Fill = "zero") -> Floats:
+@driver("scorecam", source=WANG, needs="activation", score="probability", like="tf-keras-vis")
+def scorecam_tf_keras_vis(probe: Probe, *, channels: Count | None = None, fill: Fill = "zero") -> Floats:
     """Score-CAM weighted by the probability itself, not by its softmax over channels; masks corner to corner."""
     return _masked_once(
         probe,
@@ -60,21 +57,27 @@ def scorecam_tf_keras_vis(probe: Probe, *, channels: int | None = None, fill: Fi
     )
 
 
-@driver("faster-scorecam", source="Score-CAM as in tf-keras-vis, 2020", needs="activation")
-def faster_scorecam(probe: Probe, *, channels: int = 10, fill: Fill = "zero") -> Floats:
+@driver("faster-scorecam", source=FASTER, needs="activation")
+def faster_scorecam(probe: Probe, *, channels: Count = 10, fill: Fill = "zero") -> Floats:
     """Score-CAM with those channels alone that vary most over the picture."""
     return _masked_once(probe, grown_then_scaled, channels=channels, fill=fill)
+
+
+@driver("faster-scorecam", source=FASTER, needs="activation", score="probability", like="tf-keras-vis")
+def faster_scorecam_tf_keras_vis(probe: Probe, *, channels: Count = 10, fill: Fill = "zero") -> Floats:
+    """As Score-CAM of tf-keras-vis, with those channels alone that vary most over the picture."""
+    return scorecam_tf_keras_vis(probe, channels=channels, fill=fill)
 
 
 @driver("sscam", source="Naidu and Michael 2020, arXiv:2006.14255", needs="activation")
 def sscam(
     probe: Probe,
     *,
-    samples: int = 35,
-    sigma: float = 2.0,
-    channels: int | None = None,
+    samples: Count = 35,
+    sigma: NotNegative = 2.0,
+    channels: Count | None = None,
     fill: Fill = "zero",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Floats:
     """Score-CAM with the score of each channel averaged over masks to which normal noise is added.
 
@@ -83,32 +86,30 @@ def sscam(
     return _noisy(probe, grown_then_scaled, samples=samples, sigma=sigma, channels=channels, fill=fill, seed=seed)
 
 
-@driver("sscam", source="Naidu and Michael 2020, arXiv:2006.14255", needs="activation", like="torchcam")
+@driver("sscam", source="Naidu and Michael 2020, arXiv:2006.14255", needs="activation", score="output", like="torchcam")
 def sscam_torchcam(
     probe: Probe,
     *,
-    samples: int = 35,
-    sigma: float = 2.0,
-    channels: int | None = None,
+    samples: Count = 35,
+    sigma: NotNegative = 2.0,
+    channels: Count | None = None,
     fill: Fill = "zero",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Floats:
     """SS-CAM with masks brought to [0, 1] before they are stretched."""
     return _noisy(probe, scaled_then_grown, samples=samples, sigma=sigma, channels=channels, fill=fill, seed=seed)
 
 
 @driver("iscam", source="Naidu et al. 2020, arXiv:2010.03023", needs="activation")
-def iscam(probe: Probe, *, samples: int = 10, channels: int | None = None, fill: Fill = "zero") -> Floats:
+def iscam(probe: Probe, *, samples: Count = 10, channels: Count | None = None, fill: Fill = "zero") -> Floats:
     """Score-CAM with the score of each channel averaged over masks of strength 1/N, 2/N … 1."""
-    probe.require(samples >= 1, "samples", samples, "must be 1 or more")
     strengths = np.arange(1, samples + 1) / samples
     return _integrated(probe, grown_then_scaled, strengths, channels=channels, fill=fill)
 
 
-@driver("iscam", source="Naidu et al. 2020, arXiv:2010.03023", needs="activation", like="torchcam")
-def iscam_torchcam(probe: Probe, *, samples: int = 10, channels: int | None = None, fill: Fill = "zero") -> Floats:
+@driver("iscam", source="Naidu et al. 2020, arXiv:2010.03023", needs="activation", score="output", like="torchcam")
+def iscam_torchcam(probe: Probe, *, samples: Count = 10, channels: Count | None = None, fill: Fill = "zero") -> Floats:
     """IS-CAM with strengths that add up, 1/N, 3/N, 6/N … (N + 1)/2, far beyond the picture's own."""
-    probe.require(samples >= 1, "samples", samples, "must be 1 or more")
     strengths = np.cumsum(np.arange(1, samples + 1) / samples)
     return _integrated(probe, scaled_then_grown, strengths, channels=channels, fill=fill)
 
@@ -156,7 +157,7 @@ def _masked_once(
     weigh: Callable[[Scores], Scores] = softmax,
 ) -> Floats:
     a = probe.activations([probe.x])[0]
-    alive, flat = _chosen(probe, a, channels)
+    alive, flat = _chosen(a, channels)
     probe.expect(len(alive) + bool(len(flat)))
     masks: Masks = ((k, mask(a[k], probe.size)) for k in alive)
     return _weighed(probe, a, masks, flat=flat, fill=fill, weigh=weigh)
@@ -172,10 +173,8 @@ def _noisy(
     fill: Fill,
     seed: int,
 ) -> Floats:
-    probe.require(samples >= 1, "samples", samples, "must be 1 or more")
-    probe.require(sigma >= 0, "sigma", sigma, "must be 0 or more")
     rng, a = probe.rng(seed), probe.activations([probe.x])[0]
-    chosen = np.concatenate(_chosen(probe, a, channels))
+    chosen = np.concatenate(_chosen(a, channels))
     probe.expect(len(chosen) * samples)
 
     def masks() -> Iterator[tuple[int, Floats]]:
@@ -196,7 +195,7 @@ def _integrated(
     fill: Fill,
 ) -> Floats:
     a = probe.activations([probe.x])[0]
-    alive, flat = _chosen(probe, a, channels)
+    alive, flat = _chosen(a, channels)
     probe.expect(len(alive) * len(strengths) + bool(len(flat)))
 
     def masks() -> Iterator[tuple[int, Floats]]:
@@ -207,9 +206,8 @@ def _integrated(
     return _weighed(probe, a, masks(), flat=flat, fill=fill)
 
 
-def _chosen(probe: Probe, a: Floats, count: int | None) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def _chosen(a: Floats, count: int | None) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The channels that vary, those first that vary most, and the flat ones; `count` of them in all."""
-    probe.require(count is None or count >= 1, "channels", count, "must be 1 or more")
     deviations = a.std(axis=(1, 2))
     order = np.argsort(-deviations, kind="stable")[:count]
     is_flat = (a.max(axis=(1, 2)) == a.min(axis=(1, 2)))[order]

@@ -14,6 +14,7 @@ from onnxcam.drivers.moving import Window, windowed
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.table import driver
 from onnxcam.geometry import stretched
+from onnxcam.ranges import Count, NotNegative, Positive, ShareBelowOne
 
 BLUR = 11, 5.0  # pixels of the smoothing kernel's side, and its sigma
 
@@ -22,10 +23,10 @@ BLUR = 11, 5.0  # pixels of the smoothing kernel's side, and its sigma
 def sess(
     probe: Probe,
     *,
-    scales: int = 12,
-    step: float = 2 / 7,
-    discard: float = 0.0,
-    threshold: float = 0.0,
+    scales: Count = 12,
+    step: Positive = 2 / 7,
+    discard: ShareBelowOne = 0.0,
+    threshold: NotNegative = 0.0,
     pool: Literal["mean", "max"] = "mean",
     is_smooth: bool = True,
 ) -> Floats:
@@ -34,9 +35,6 @@ def sess(
     Windows have the input's own size and lie side by side; scale i is 1 + i·`step` times as large. `discard`: the share
     of windows with the lowest probability to leave out; `threshold`: what lies below it does not enter the mean.
     """
-    probe.require(scales >= 1, "scales", scales, "must be 1 or more")
-    probe.require(step > 0, "step", step, "must be more than 0")
-    probe.require(0 <= discard < 1, "discard", discard, "must lie between 0 and 1, without 1")
     windows = [window for size in sizes(probe.size, scales, step) for window in windows_of(size, probe.size)]
     cut = Cut(probe)
     strongest = 1.0

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.smoothing import NOISE, noisy
 from onnxcam.drivers.table import driver
+from onnxcam.ranges import Count, NotNegative, Seed
 
 Floats64: TypeAlias = NDArray[np.float64]
 PAPER = "Omeiza et al. 2019, arXiv:1908.01224"
@@ -46,11 +47,11 @@ class Powers:
 def smooth_gradcam_plus_plus(
     probe: Probe,
     *,
-    samples: int = SAMPLES,
-    noise: float = NOISE,
-    std: float | None = None,
+    samples: Count = SAMPLES,
+    noise: NotNegative = NOISE,
+    std: NotNegative | None = None,
     numerator: Literal["second", "first"] = "second",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Floats:
     """Grad-CAM++ with its derivatives averaged over noisy copies: α = ⟨g²⟩ / (2⟨g²⟩ + Σa · ⟨g³⟩), w = Σs α·max(⟨g⟩, 0).
 
@@ -69,9 +70,9 @@ def smooth_gradcam_plus_plus(
     return _weighted(found.activation, alpha * np.maximum(found.mean(1), 0))
 
 
-@driver("smooth-gradcam++", source=PAPER, needs="both", like="torchcam")
+@driver("smooth-gradcam++", source=PAPER, needs="both", score="output", like="torchcam")
 def smooth_gradcam_plus_plus_of_torchcam(
-    probe: Probe, *, samples: int = 4, noise: float = 0.0, std: float | None = 0.3, seed: int = 0
+    probe: Probe, *, samples: Count = 4, noise: NotNegative = 0.0, std: NotNegative | None = 0.3, seed: Seed = 0
 ) -> Floats:
     """Smooth Grad-CAM++ as torch-cam 0.5 computes it: the last copy alone gives the gradient and the activation.
 

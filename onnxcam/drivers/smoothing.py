@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.reduction import Channels, by_pixel
 from onnxcam.drivers.table import driver
+from onnxcam.ranges import Count, NotNegative, Seed, at_least
 
 Of: TypeAlias = Literal["gradient", "absolute", "input"]
 Statistic: TypeAlias = Callable[["Moments"], NDArray[np.float64]]
@@ -60,19 +60,18 @@ def of_moments(name: str, *, source: str, least: int = 1) -> Callable[[Statistic
         def run(
             probe: Probe,
             *,
-            samples: int = SAMPLES,
-            noise: float = NOISE,
-            std: float | None = None,
+            samples: Count = SAMPLES,
+            noise: NotNegative = NOISE,
+            std: NotNegative | None = None,
             of: Of = "gradient",
             channels: Channels = "absolute",
-            seed: int = 0,
+            seed: Seed = 0,
         ) -> Floats:
-            too_few = f"must be {least} or more" + ": a single one does not vary" * (least > 1)
-            probe.require(samples >= least, "samples", samples, too_few)
             found = moments(probe, samples=samples, noise=noise, std=std, of=of, seed=seed)
             return by_pixel(probe, statistic(found), channels)
 
         run.__doc__ = statistic.__doc__
+        run.__annotations__["samples"] = Annotated[int, at_least(least)]
         driver(name, source=source, needs="gradient", any_axes=True)(run)
         return statistic
 
@@ -112,16 +111,13 @@ def moments(probe: Probe, *, samples: int, noise: float, std: float | None, of: 
 def noisy(probe: Probe, *, samples: int, noise: float, std: float | None, seed: int) -> Iterator[Floats]:
     """Copies of x with normal noise, one after the other; the options are looked at before the first."""
     rng, spread = probe.rng(seed), deviation(probe, noise=noise, std=std)
-    probe.require(samples > 0, "samples", samples, "must be 1 or more")
     return (probe.x + spread * rng.standard_normal(probe.x.shape, np.float32) for _ in range(samples))
 
 
 def deviation(probe: Probe, *, noise: float, std: float | None) -> np.float32:
     """The standard deviation in the input's units: `std`, or `noise` times the input's range."""
-    probe.require(noise >= 0 and math.isfinite(noise), "noise", noise, "must be 0 or more: a share of the range")
     if std is None:
         return np.float32(noise * float(np.ptp(probe.x)))
-    probe.require(std >= 0 and math.isfinite(std), "std", std, "must be 0 or more, in the input's units")
     return np.float32(std)
 
 

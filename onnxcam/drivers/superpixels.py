@@ -37,7 +37,6 @@ class Pieces:
         Raises:
             MissingExtra: without scikit-image.
         """
-        probe.require(count >= 2, "segments", count, "must be 2 or more")
         self.numbers = cut(probe, count)
         self.count = int(self.numbers.max()) + 1
         self._probe = probe

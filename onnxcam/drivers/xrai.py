@@ -8,13 +8,14 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxcam.drivers.baselines import Baseline, baselines_of
+from onnxcam.drivers.baselines import Baselines, baselines_of
 from onnxcam.drivers.integrated import integrated
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.quadrature import Rule
 from onnxcam.drivers.reduction import Channels, by_pixel
 from onnxcam.drivers.segments import pieces
 from onnxcam.drivers.table import driver
+from onnxcam.ranges import Count, Seed, Share
 
 Part: TypeAlias = NDArray[np.intp]
 Floats64: TypeAlias = NDArray[np.float64]
@@ -25,13 +26,13 @@ SMALLEST_GAIN = 50  # pixels: a piece that adds fewer is passed over
 def xrai(
     probe: Probe,
     *,
-    steps: int = 50,
+    steps: Count = 50,
     rule: Rule = "gausslegendre",
-    baselines: tuple[Baseline, ...] = ("black", "white"),
+    baselines: Baselines = ("black", "white"),
     algorithm: Literal["full", "fast"] = "full",
-    area: float = 1.0,
+    area: Share = 1.0,
     channels: Channels = "largest",
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> Floats:
     """The picture's pieces, each with its mean attribution, the best chosen first: whole things instead of dots.
 
@@ -42,7 +43,6 @@ def xrai(
         algorithm: "full" weighs what a piece adds to those chosen before; "fast" ranks all pieces once.
         area: 0 to 1, the share of the picture after which the rest becomes one piece; "full" only.
     """
-    probe.require(0 <= area <= 1, "area", area, "must lie from 0 to 1: a share of the picture")
     parts = list(pieces(probe.picture()))
     starts = baselines_of(probe, baselines, seed=seed)
     plane = by_pixel(probe, integrated(probe, starts, steps=steps, rule=rule), channels).astype(np.float64)

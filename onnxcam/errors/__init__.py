@@ -7,8 +7,10 @@ Each module of the package says in its `__all__` what it adds.
 from onnxcam.errors.arrays import *
 from onnxcam.errors.asking import *
 from onnxcam.errors.base import *
+from onnxcam.errors.comparing import *
 from onnxcam.errors.conversion import *
 from onnxcam.errors.detecting import *
+from onnxcam.errors.driving import *
 from onnxcam.errors.evaluation import *
 from onnxcam.errors.files import *
 from onnxcam.errors.gradients import *

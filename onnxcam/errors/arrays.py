@@ -15,6 +15,7 @@ __all__ = [
     "InvalidArray",
     "InvalidSlice",
     "NotAnArray",
+    "OnlyExplained",
     "OnlyForPictures",
 ]
 
@@ -72,8 +73,15 @@ class ArrayMismatch(InputMismatch):
 class OnlyForPictures(OnnxCamError):
     """What only pictures have is asked of a model of signals or volumes."""
 
+    def __init__(self, what: str, wanted: str, *, remedy: str = "Leave it out.") -> None:
+        super().__init__(f"{what} is for models of pictures, and this one takes {wanted}. {remedy}")
+
+
+class OnlyExplained(OnlyForPictures):
+    """Signals or volumes are given to another command than `explain`."""
+
     def __init__(self, what: str, wanted: str) -> None:
-        super().__init__(f"{what} is for models of pictures, and this one takes {wanted}. Leave it out.")
+        super().__init__(what, wanted, remedy="Explain it instead: onnxcam explain, or an Explainer.")
 
 
 class InvalidSlice(OnnxCamError):

@@ -10,15 +10,19 @@ __all__ = [
     "InvalidExpression",
     "InvalidGroup",
     "InvalidOption",
+    "LibraryLacks",
     "NeedsLayers",
     "NoAttention",
     "NoAttribution",
+    "NoEmbedding",
     "NoLayerNeeded",
     "NoSuchBaseline",
     "NoSuchScore",
     "NotAPair",
+    "NotATensor",
     "NothingToCompare",
     "OneLayerOnly",
+    "SaidTwice",
     "TooManyLayers",
     "UnknownChannels",
     "UnknownOption",
@@ -35,12 +39,22 @@ class NoSuchScore(OnnxCamError):
         )
 
 
+class NoEmbedding(OnnxCamError):
+    """A tensor that was named as an embedding and is none."""
+
+    def __init__(self, name: str, shape: object, dtype: object) -> None:
+        super().__init__(
+            f"The tensor {name!r} is no embedding: it is of type {dtype} and shape {shape}. Name one that the model "
+            f"computes in floating point, with a row of numbers for each picture, (N, D)."
+        )
+
+
 class InvalidGroup(OnnxCamError):
     """A group of classes that makes no sense."""
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(
-            f"The group {name!r} cannot be had: {reason}. Give class indices of the model: --group dog=151-268,537."
+            f"The group {name!r} cannot be had: {reason}. It is a name and class indices: --group dog=151-268,537."
         )
 
 
@@ -58,6 +72,17 @@ class InvalidOption(OnnxCamError):
 
     def __init__(self, method: str, option: str, given: object, wanted: str) -> None:
         super().__init__(f"{option} of the method {method!r} is {given!r}, but {wanted}.")
+
+
+class LibraryLacks(OnnxCamError):
+    """The numbers of a library were asked for, of a method that it does not have."""
+
+    def __init__(self, library: str, method: str, known: Iterable[str]) -> None:
+        names = list(known)
+        super().__init__(
+            f"{library} has no method {method!r}, so there are no numbers to be like.{did_you_mean(method, names)} "
+            f"Leave --like away for the method as its paper has it, or name one that {library} has: {', '.join(names)}."
+        )
 
 
 class NoSuchBaseline(OnnxCamError):
@@ -144,8 +169,10 @@ class TooManyLayers(OnnxCamError):
 class InvalidExpression(OnnxCamError):
     """A score written as an expression that cannot be read."""
 
-    def __init__(self, text: str, at: int, reason: str) -> None:
-        part = f" at character {at + 1} ({text[at : at + 12].strip()!r})" if 0 < at < len(text) else ""
+    def __init__(self, text: str, at: int | None, reason: str) -> None:
+        """`at`: the place in the text, from 0; None where the whole is meant."""
+        near = "" if at is None else text[at : at + 12].strip()
+        part = "" if at is None else f" (at character {at + 1}: {near!r})" if near else " (at the end)"
         super().__init__(
             f"The score {text!r} cannot be taken: {reason}{part}. It is an expression over the model's outputs, the "
             f"first axis being the batch: 'output0[:, 4 + 17, 1203]' (docs/targets.md)."
@@ -167,3 +194,21 @@ class NotAPair(OnnxCamError):
 
     def __init__(self, flag: str, given: str) -> None:
         super().__init__(f"{flag} takes NAME=VALUE, not {given!r}.")
+
+
+class SaidTwice(OnnxCamError):
+    """NAME=VALUE came several times for one name on the command line."""
+
+    def __init__(self, flag: str, name: str) -> None:
+        more = " Classes of one group stand in one list: --group dog=151-268,537." if flag == "--group" else ""
+        super().__init__(f"{flag} {name}=… is there twice, and only one can hold. Say it once.{more}")
+
+
+class NotATensor(OnnxCamError):
+    """A function that is to make a score of the model's outputs gives something else."""
+
+    def __init__(self, function: str, given: object) -> None:
+        super().__init__(
+            f"The score {function!r} gave {type(given).__name__} {given!r}, and a tensor of the graph is wanted, (N,) "
+            f"or (N, S), made of the outputs that the function is given: lambda outputs: outputs['logits']."
+        )

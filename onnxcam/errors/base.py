@@ -34,6 +34,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 class UnknownChoice(OnnxCamError):
     """A name that is none of those that exist."""
 
-    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+    def __init__(self, what: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
+        """`hint`: a sentence on what may be meant, where more than the spelling tells."""
         choices = sorted(known)
-        super().__init__(f"no {what} named {name!r}.{did_you_mean(name, choices)} There are: {', '.join(choices)}.")
+        meant = f" {hint}" if hint else did_you_mean(name, choices)
+        super().__init__(f"no {what} named {name!r}.{meant} There are: {', '.join(choices)}.")

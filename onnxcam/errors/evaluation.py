@@ -15,11 +15,13 @@ __all__ = [
 class InvalidBoxes(OnnxCamError):
     """Boxes that cannot be read, or do not fit the pictures."""
 
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(
-            f"{where} cannot be taken as boxes: {reason}. Give a JSON file, either "
-            '{"photo.jpg": {"objects": [{"label": "dog", "box": [left, top, right, bottom]}]}} or COCO\'s.'
-        )
+    REMEDY = (
+        'Give a JSON file, either {"photo.jpg": {"objects": [{"label": "dog", "box": [left, top, right, bottom]}]}} '
+        "or COCO's."
+    )
+
+    def __init__(self, where: str, reason: str, *, remedy: str = REMEDY) -> None:
+        super().__init__(f"{where} cannot be taken as boxes: {reason}. {remedy}")
 
 
 class MetricNeedsBoxes(OnnxCamError):

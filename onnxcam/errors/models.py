@@ -67,8 +67,10 @@ class NoClassScores(OnnxCamError):
 class UnknownScore(OnnxCamError):
     """A kind of score that onnxcam does not know."""
 
-    def __init__(self, given: str, known: object) -> None:
-        super().__init__(f"There is no score {given!r}; choose one of {', '.join(map(str, known))}.")  # type: ignore[call-overload]
+    def __init__(self, given: str, known: Iterable[str], outputs: Iterable[str] = ()) -> None:
+        kinds, tensors = list(known), list(outputs)
+        has = f"choose one of {', '.join(kinds)}, or an expression over the outputs {', '.join(map(repr, tensors))}"
+        super().__init__(f"There is no score {given!r}; {has}.{did_you_mean(given, [*kinds, *tensors])}")
 
 
 class NoSpatialLayer(OnnxCamError):

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from onnxcam.errors.base import OnnxCamError
 
 __all__ = [
+    "ArrayNoImage",
     "CorruptImage",
     "EmptyImage",
     "HeatmapRangeError",
@@ -54,6 +55,17 @@ class NotAnImage(ImageError):
         super().__init__(
             f"{source} is not a picture in a format that OpenCV reads (JPEG, PNG, WebP, TIFF, BMP, GIF …). "
             f"Convert it to JPEG or PNG."
+        )
+
+
+class ArrayNoImage(NotAnImage):
+    """A .npy file where a picture is wanted."""
+
+    def __init__(self, source: str) -> None:
+        ImageError.__init__(
+            self,
+            f"{source} holds an array, and here a picture is wanted. Arrays are for models of signals and volumes, "
+            f"which `onnxcam explain` takes and no other command; a picture must be JPEG, PNG or the like.",
         )
 
 

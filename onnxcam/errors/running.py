@@ -11,7 +11,6 @@ __all__ = [
     "BuildOptionsUnused",
     "ExplainGraphNotFound",
     "ExplainGraphNotLoadable",
-    "GraphLacksOutput",
     "InputMismatch",
     "InvalidMetadata",
     "InvalidProviderOptions",
@@ -21,10 +20,8 @@ __all__ = [
     "MetadataTooNew",
     "MissingExtra",
     "NoChannels",
-    "NoDriver",
+    "NoLayerChannels",
     "NotAnExplainGraph",
-    "OnlyPictures",
-    "OptionsFixed",
     "ProviderNotAvailable",
     "RunFailed",
     "RuntimeMissing",
@@ -181,6 +178,16 @@ class RunFailed(OnnxCamError):
         super().__init__(f"ONNX Runtime stopped while explaining: {reason}. Try a smaller batch or providers=['cpu'].")
 
 
+class NoLayerChannels(OnnxCamError):
+    """Single channels are asked for of a method that looks at no layer."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(
+            f"The method {method!r} looks at the picture itself and at no layer, so there are no channels to show. "
+            f"Leave --channels away, or choose a method that looks at a layer: --method gradcam."
+        )
+
+
 class NoChannels(OnnxCamError):
     """Single channels are asked for, and the explain graph gives only their sum."""
 
@@ -198,36 +205,6 @@ class MissingExtra(OnnxCamError):
         super().__init__(f"{what} needs a package that is not installed. Get it by: pip install 'onnxcam[{extra}]'")
 
 
-class GraphLacksOutput(OnnxCamError):
-    """A method of many passes is to run an explain graph that does not give what it asks for."""
-
-    def __init__(self, method: str, output: str) -> None:
-        super().__init__(
-            f"The method {method!r} asks the graph for {output!r}, which this one does not give. Make one that does: "
-            f"onnxcam convert MODEL --method {method}, or with convert(..., outputs=[{output!r}])."
-        )
-
-
-class OptionsFixed(OnnxCamError):
-    """Options are given for a method that is part of the graph."""
-
-    def __init__(self, method: str, options: Iterable[str]) -> None:
-        super().__init__(
-            f"{', '.join(options)} cannot be set any more: {method} is part of this explain graph, with the options it "
-            f"was converted with. Give options to convert, or name a method of many passes here: driver='rise'."
-        )
-
-
-class NoDriver(OnnxCamError):
-    """Many passes are asked for on a graph whose method needs one, without the name of another."""
-
-    def __init__(self, method: str) -> None:
-        super().__init__(
-            f"{method} is one pass through this explain graph, so there is nothing to drive. Use run() for its "
-            f"outputs, or name a method of many passes: driver='rise'."
-        )
-
-
 class TooManyConcepts(OnnxCamError):
     """More concepts than the activations can tell apart."""
 
@@ -235,14 +212,4 @@ class TooManyConcepts(OnnxCamError):
         super().__init__(
             f"{count} concepts cannot be told apart in {channels} channels at {places} places. Ask for fewer "
             f"(--concepts), take an earlier layer, or more pictures."
-        )
-
-
-class OnlyPictures(OnnxCamError):
-    """A method of many passes is asked of a signal or a volume."""
-
-    def __init__(self, method: str, shape: Sequence[int]) -> None:
-        super().__init__(
-            f"The method {method!r} changes pictures, with two axes of space, and the model takes inputs of shape "
-            f"{tuple(shape)}. Use a method of one pass, such as gradcam, or integrated-gradients, occlusion or rise."
         )

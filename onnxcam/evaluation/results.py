@@ -17,6 +17,8 @@ from onnxcam.evaluation.case import Curve
 from onnxcam.evaluation.table import METRICS
 from onnxcam.files import write_whole
 
+PROBABILITY, SCORE = "probability", "score"  # what metrics ask altered pictures for
+ROUNDING = 1e-12  # of a mean
 POINTS = 101  # of a mean curve, where the pictures' own have different ones
 
 
@@ -27,10 +29,12 @@ class Row:
     Attributes:
         image: its name.
         score: what was explained.
-        status: "ok", "all-zero" or "not-finite"; maps that are not ok have no measure but for the pointing game, which
-            they lose.
+        status: "ok", "all-zero", "flat" or "not-finite"; maps that are not ok have no measure but for the pointing
+            game, which they lose.
         values: by metric; not a number where there is none.
         curves: by metric, of those that make one.
+        measured: what deletion and others follow: the "probability" of the target, or where there is none the "score"
+            that is explained.
     """
 
     image: str
@@ -42,10 +46,11 @@ class Row:
     status: str
     values: Mapping[str, float]
     curves: Mapping[str, Curve] = field(default_factory=dict)
+    measured: str = PROBABILITY
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name, a metric in each of the last; None where there is no measure."""
-        kept = ("image", "target_index", "label", "score", "method", "layer", "status")
+        kept = ("image", "target_index", "label", "score", "method", "layer", "status", "measured")
         return {name: getattr(self, name) for name in kept} | {name: finite(v) for name, v in self.values.items()}
 
 
@@ -160,6 +165,8 @@ def mean_of(method: str, layer: str, metric: str, *, rows: Iterable[Row]) -> Mea
     known = values[np.isfinite(values)]
     mean = float(known.mean()) if known.size else math.nan
     error = float(known.std(ddof=1) / math.sqrt(known.size)) if known.size > 1 else math.nan
+    if error <= ROUNDING * abs(mean):
+        error = 0.0  # what adding up floats leaves is no spread
     better = METRICS[metric].better
     return Mean(method, layer, metric, mean, error, int(known.size), int(values.size - known.size), better)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from onnxcam.errors import ImageError, MetricNeedsBoxes, MetricNeedsModel
-from onnxcam.evaluation.annotations import Thing
+from onnxcam.evaluation.annotations import Thing, check_classes
 from onnxcam.evaluation.case import Case, Curve
 from onnxcam.evaluation.results import Row
 from onnxcam.evaluation.subject import Subject
@@ -40,6 +40,14 @@ def check_metrics(metrics: Sequence[Metric], subject: Subject, *, has_boxes: boo
             raise MetricNeedsBoxes(row.name)
         if row.needs == "model" and subject.randomised is None:
             raise MetricNeedsModel(row.name)
+
+
+def check_things(samples: Sequence[Sample], subject: Subject) -> None:
+    """Refuses things that are meant by classes which the subject does not have, before any work is done."""
+    known = subject.explainer.classes
+    own = None if known.count is None else known.count - len(known.groups)
+    for sample in samples:
+        check_classes(sample.things, own)
 
 
 def measure(
@@ -96,6 +104,7 @@ def row_of(
             if isinstance(found, Curve):
                 curves[metric.name] = found
     said = explanation.summary | {"method": subject.method, "layer": subject.layer}
+    said["measured"] = subject.measured(explanation.target_index)
     return Row(image=name, values=values, curves=curves, **said)
 
 

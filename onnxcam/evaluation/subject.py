@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from onnxcam.engine import Explainer
 from onnxcam.evaluation.annotations import Thing
 from onnxcam.evaluation.case import Array, Case, Floats
-from onnxcam.explanation import INTERRUPTED, Explanation, drawable
+from onnxcam.evaluation.results import PROBABILITY, SCORE
+from onnxcam.explanation import INTERRUPTED, Explanation
 from onnxcam.images import read
+from onnxcam.overlay import drawable
 from onnxcam.preprocessing import Preprocessing, normalised, prepare
 from onnxcam.targets import Classes
 
@@ -117,6 +119,15 @@ class Subject:
         return np.concatenate(
             [probability(found, self.scores_name, self.explainer.classes) for found in self._ask(batch, target)]
         )
+
+    def measured(self, index: int) -> str:
+        """What `probabilities` gives of a target: PROBABILITY or SCORE."""
+        classes, kind = self.explainer.classes, self.explainer.metadata.score
+        count = classes.count or 0
+        is_class = 0 <= index < count - len(classes.groups) or count <= index < 2 * count - len(classes.groups)
+        if kind == LOGIT and is_class and not (count == 1 and not classes.sides):
+            return PROBABILITY
+        return PROBABILITY if kind == PROBABILITY and 0 <= index < count else SCORE
 
     def values(self, batch: Array, target: int) -> NDArray[np.float64]:
         """The score that is explained, (B,)."""

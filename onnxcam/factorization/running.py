@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onnxcam import api
+from onnxcam.errors import OnlyExplained
 from onnxcam.explaining import rows_of
 from onnxcam.factorization.decomposition import Decomposition, Floats, decompose
 from onnxcam.factorization.results import Factorization
@@ -58,10 +59,13 @@ class Factorizer:
         Raises:
             OnnxCamError: as for `onnxcam.convert`.
             NotRepeatable: if control flow lies above the layer.
+            OnlyExplained: if the model takes signals or volumes.
         """
         wished: dict[str, Any] = {"method": METHOD, "score": score}
         graph = api.convert(model, layer=layer, outputs=["activation"], **wished, **(options or {}))
         self.explainer = api.explainer_of(graph, providers=providers)
+        if self.explainer.form is not None:
+            raise OnlyExplained("A factorisation", self.explainer.form.wanted)
         self.tail = Tail(model, Wish(layers=[layer] if layer else None, **wished), providers=providers)
 
     def look(self, source: Source, inputs: Mapping[str, ArrayLike] | None = None) -> Seen:

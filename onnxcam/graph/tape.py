@@ -122,6 +122,12 @@ class Tape(Tensors):
             onnx.helper.make_tensor_value_info(name, kind, value.shape if shape is None else shape)
         )
 
+    def expose(self, value: Value) -> None:
+        """Makes a tensor of the model one of its outputs, the last, under its own name; if it is none yet."""
+        if value not in self.outputs:
+            kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(value.dtype or np.float32))
+            self.model.graph.output.append(onnx.helper.make_tensor_value_info(value.name, kind, value.shape))
+
     @contextmanager
     def named(self, scope: str) -> Iterator[None]:
         """Within it, new nodes are called `scope`/OP."""

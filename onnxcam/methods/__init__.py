@@ -19,10 +19,13 @@ from onnxcam.methods import statistics as statistics
 
 from onnxcam.methods import driven as driven  # isort: skip - behind those of one pass
 from onnxcam.methods.finding import explainable, of_picture
+from onnxcam.methods.likes import HAVE
+from onnxcam.methods.sharing import shared_options
 from onnxcam.methods.table import (
     METHODS,
     VARIANTS,
     Method,
+    check_had,
     find_method,
     method,
     method_of_question,
@@ -31,6 +34,6 @@ from onnxcam.methods.table import (
 from onnxcam.places import channels_first
 
 __all__ = [
-    "METHODS", "VARIANTS", "Method", "channels_first", "explainable", "find_method", "method", "method_of_question",
-    "method_without_gradient", "of_picture",
+    "HAVE", "METHODS", "VARIANTS", "Method", "channels_first", "check_had", "explainable", "find_method", "method",
+    "method_of_question", "method_without_gradient", "of_picture", "shared_options",
 ]  # fmt: skip

@@ -17,6 +17,7 @@ from onnxcam.principal import (
     side,
     side_of_mean,
 )
+from onnxcam.ranges import Positive
 
 Kernel = Literal["sigmoid", "rbf"]
 
@@ -41,7 +42,7 @@ def segeigencam(a: Value, g: Value) -> Value:
 
 
 @method_without_gradient("kpca-cam", source="Karmani et al. 2024, arXiv:2410.00267")
-def kpca_cam(a: Value, *, kernel: Kernel = "sigmoid", gamma: float | None = None) -> Value:
+def kpca_cam(a: Value, *, kernel: Kernel = "sigmoid", gamma: Positive | None = None) -> Value:
     """The first component of kernel PCA over places, signed as EigenCAM's; gamma none: 1 / channels.
 
     The kernel's matrix is (h·w)²: meant for layers of up to about 28 × 28 places.
@@ -51,7 +52,7 @@ def kpca_cam(a: Value, *, kernel: Kernel = "sigmoid", gamma: float | None = None
 
 
 @method_without_gradient("kpca-cam", source="Karmani et al. 2024, arXiv:2410.00267", like="pytorch-grad-cam")
-def kpca_cam_as_scikit_learn(a: Value, *, kernel: Kernel = "sigmoid", gamma: float | None = None) -> Value:
+def kpca_cam_as_scikit_learn(a: Value, *, kernel: Kernel = "sigmoid", gamma: Positive | None = None) -> Value:
     """The same with scikit-learn's sign: the farthest place is on the positive side."""
     scores = _kernel_coordinates(a, kernel, gamma)
     return as_map(scores * side(farthest(scores)), a)

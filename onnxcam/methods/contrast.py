@@ -12,12 +12,15 @@ from onnxcam.methods.gradient import weighted
 from onnxcam.methods.table import METHODS, method_of_question
 from onnxcam.places import mean_over_space
 from onnxcam.question import Question
+from onnxcam.ranges import Count
+from onnxcam.scores import RESIDUAL
 
 Base = Literal["gradcam", "gradcam++", "layercam"]
+CAI = "Cai 2025, arXiv:2501.06261"
 FINERCAM = "Zhang et al. 2025, arXiv:2501.11309"
 
 
-@method_of_question("shapleycam", source="Cai 2025, arXiv:2501.06261")
+@method_of_question("shapleycam", source=CAI, score=RESIDUAL)
 def shapleycam(question: Question, *, eigen_smooth: bool = False) -> list[Value]:
     """Channels weighted by the mean of g − ½ H·a, the second-order share of each in the score; H is its Hessian.
 
@@ -34,12 +37,18 @@ def shapleycam(question: Question, *, eigen_smooth: bool = False) -> list[Value]
     return maps
 
 
+@method_of_question("shapleycam", source=CAI, like="pytorch-grad-cam")
+def shapleycam_of_the_logit(question: Question, *, eigen_smooth: bool = False) -> list[Value]:
+    """The same of the class's logit, unless `score` says otherwise; the paper's is its residual score (ReST)."""
+    return list(shapleycam(question, eigen_smooth=eigen_smooth))
+
+
 @method_of_question("finercam", source=FINERCAM)
 def finercam(
     question: Question,
     *,
     alpha: float = 0.6,
-    references: int = 3,
+    references: Count = 3,
     base: Base = "gradcam",
     eigen_smooth: bool = False,
 ) -> list[Value]:
@@ -54,7 +63,7 @@ def finercam_by_probability(
     question: Question,
     *,
     alpha: float = 1.0,
-    references: int = 3,
+    references: Count = 3,
     base: Base = "gradcam",
     eigen_smooth: bool = False,
 ) -> list[Value]:

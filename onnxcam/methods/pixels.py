@@ -15,7 +15,7 @@ import numpy as np
 from onnxcam.conventions import PERCENTILE
 from onnxcam.graph import Value
 from onnxcam.methods.finding import Find, of_picture
-from onnxcam.methods.table import Complete, add, row_of
+from onnxcam.methods.table import Complete, Tell, add, row_of
 from onnxcam.parameters import Parameter
 from onnxcam.question import Question
 
@@ -32,6 +32,7 @@ def method_of_pixels(
     find: Find = of_picture,
     complete: Complete | None = None,
     like: str | None = None,
+    tell: Tell | None = None,
 ) -> Callable[[Attribute], Attribute]:
     """A decorator: the function (question, *, …) → attribution is the method of that name.
 
@@ -50,7 +51,7 @@ def method_of_pixels(
             with question.tape.named(name):
                 return [joined(question.on_grid(attribution, question.layers[-1]), channels)]
 
-        row = row_of(name, source, function, build, find=find, like=like, complete=complete)
+        row = row_of(name, source, function, build, find=find, like=like, complete=complete, tell=tell)
         options, normalize = _with_channels(row.options, channels), PERCENTILE if like is None else None
         add(replace(row, attribute=attribute, normalize=normalize, options=options))
         return function

@@ -7,11 +7,13 @@ from typing import Any, Literal
 
 from onnxcam.autodiff.backward import BackwardTable, composites, relevance, rules_named, transformers, uniform
 from onnxcam.autodiff.backward.relevance import STABILIZER
+from onnxcam.errors import InvalidOption
 from onnxcam.graph import Tape, Value, between
-from onnxcam.layouts import find_picture
+from onnxcam.layouts import find_picture, picture_layout
 from onnxcam.methods.pixels import as_float32, method_of_pixels
 from onnxcam.preprocessing import Preprocessing
 from onnxcam.question import Question
+from onnxcam.ranges import NotNegative, Positive
 from onnxcam.scores import Scores
 
 BACH = "Bach et al. 2015, doi:10.1371/journal.pone.0130140"
@@ -19,6 +21,7 @@ MONTAVON = "Montavon et al. 2019, doi:10.1007/978-3-030-28954-6_10"
 KOHLBRENNER = "Kohlbrenner et al. 2020, arXiv:1910.09840"
 ATTNLRP = "Achtibat et al. 2024, arXiv:2402.05602"
 STABILIZER_OF_CAPTUM = 1e-9
+BOX = "lrp-epsilon-gamma-box"
 # What only the table for transformers has rules for.
 OF_TRANSFORMERS = frozenset(("Softmax", "LayerNormalization"))
 CONVOLUTIONS = frozenset(("Conv", "ConvInteger", "QLinearConv", "DeformConv"))
@@ -53,55 +56,84 @@ def lrp(question: Question, *, composite: Composite = "epsilon-plus-flat") -> Va
 
 
 @method_of_pixels("lrp-epsilon", source=BACH, channels="sum")
-def lrp_epsilon(question: Question, *, epsilon: float = STABILIZER) -> Value:
+def lrp_epsilon(question: Question, *, epsilon: Positive = STABILIZER) -> Value:
     """The score shared out by each input's part in what it was added to."""
     table = uniform("lrp-epsilon", "", BACH, rule=relevance.epsilon(epsilon))
     return shared(question, table)
 
 
 @method_of_pixels("lrp-epsilon", source=BACH, channels="sum", like="captum")
-def lrp_epsilon_of_captum(question: Question, *, epsilon: float = STABILIZER_OF_CAPTUM) -> Value:
+def lrp_epsilon_of_captum(question: Question, *, epsilon: Positive = STABILIZER_OF_CAPTUM) -> Value:
     """The score shared out by each input's part in what it was added to, with Captum's smaller ε."""
     return lrp_epsilon(question, epsilon=epsilon)
 
 
 @method_of_pixels("lrp-gamma", source=MONTAVON, channels="sum")
-def lrp_gamma(question: Question, *, gamma: float = composites.GAMMA) -> Value:
+def lrp_gamma(question: Question, *, gamma: NotNegative = composites.GAMMA) -> Value:
     """The score shared out as by lrp-epsilon, but what pushes a number its own way counts 1 + γ."""
     return shared(question, uniform("lrp-gamma", "", MONTAVON, rule=relevance.gamma(gamma)))
 
 
 @method_of_pixels("lrp-epsilon-plus", source=KOHLBRENNER, channels="sum")
-def lrp_epsilon_plus(question: Question, *, epsilon: float = STABILIZER) -> Value:
+def lrp_epsilon_plus(question: Question, *, epsilon: Positive = STABILIZER) -> Value:
     """LRP with z-plus for convolutions, ε for dense layers."""
     return shared(question, composites.epsilon_plus(epsilon))
 
 
 @method_of_pixels("lrp-epsilon-plus-flat", source=KOHLBRENNER, channels="sum")
-def lrp_epsilon_plus_flat(question: Question, *, epsilon: float = STABILIZER) -> Value:
+def lrp_epsilon_plus_flat(question: Question, *, epsilon: Positive = STABILIZER) -> Value:
     """LRP with z-plus for convolutions, ε for dense layers; the first layer shares equally among its inputs."""
     return shared(question, composites.epsilon_plus_flat(epsilon))
 
 
 @method_of_pixels("lrp-epsilon-alpha2beta1", source=KOHLBRENNER, channels="sum")
-def lrp_epsilon_alpha2beta1(question: Question, *, epsilon: float = STABILIZER) -> Value:
+def lrp_epsilon_alpha2beta1(question: Question, *, epsilon: Positive = STABILIZER) -> Value:
     """LRP with α2β1 for convolutions, which shows what argues against the class too, ε for dense layers."""
     return shared(question, composites.epsilon_alpha2_beta1(epsilon))
 
 
 @method_of_pixels("lrp-epsilon-alpha2beta1-flat", source=KOHLBRENNER, channels="sum")
-def lrp_epsilon_alpha2beta1_flat(question: Question, *, epsilon: float = STABILIZER) -> Value:
+def lrp_epsilon_alpha2beta1_flat(question: Question, *, epsilon: Positive = STABILIZER) -> Value:
     """LRP with α2β1 for convolutions, ε for dense layers; the first layer shares equally among its inputs."""
     return shared(question, composites.epsilon_alpha2_beta1_flat(epsilon))
 
 
 def bounded(tape: Tape, _: Scores, given: Mapping[str, Any], spec: Preprocessing | None) -> dict[str, Any]:
-    """The options, with the least and the most that a prepared pixel can be where that is known."""
-    if spec is None or not _goes_straight_in(tape):
-        return dict(given)
-    ends = [[(level * spec.scale - m) / s for m, s in zip(spec.mean, spec.std, strict=True)] for level in (0, 255)]
-    low, high = (tuple(f(pair) for pair in zip(*ends, strict=True)) for f in (min, max))
-    return {"low": low, "high": high, **given}
+    """The options, with the least and the most that a prepared pixel can be where that is known.
+
+    Raises:
+        InvalidOption: for bounds that no pixel lies between, or more of them than the picture has channels.
+    """
+    found = dict(given)
+    if spec is not None and _goes_straight_in(tape):
+        ends = [[(level * spec.scale - m) / s for m, s in zip(spec.mean, spec.std, strict=True)] for level in (0, 255)]
+        low, high = (tuple(f(pair) for pair in zip(*ends, strict=True)) for f in (min, max))
+        found = {"low": low, "high": high, **given}
+    channels = _channels(tape)
+    for name in ("low", "high"):
+        bound = found.get(name)
+        if bound is not None and channels is not None and len(bound) not in (1, channels):
+            raise InvalidOption(BOX, name, bound, f"must be a number, or one for each of the {channels} channels")
+    _check_order(found.get("low"), found.get("high"))
+    return found
+
+
+def _channels(tape: Tape) -> int | None:
+    """How many the picture has, where that is known."""
+    picture = find_picture(tape)
+    layout = None if picture is None else picture_layout(picture)
+    count = None if picture is None or layout is None else (picture.shape or ())[layout.index("C")]
+    return count if isinstance(count, int) else None
+
+
+def _check_order(low: tuple[float, ...] | None, high: tuple[float, ...] | None) -> None:
+    """Refuses a least that is above the most."""
+    if low is None or high is None:
+        return
+    count = max(len(low), len(high))
+    pairs = zip(low * (count // len(low)), high * (count // len(high)), strict=False)
+    if any(a > b for a, b in pairs):
+        raise InvalidOption(BOX, "low", low, f"must be at most high, {high}")
 
 
 def _goes_straight_in(tape: Tape) -> bool:
@@ -118,12 +150,12 @@ def _goes_straight_in(tape: Tape) -> bool:
     return True
 
 
-@method_of_pixels("lrp-epsilon-gamma-box", source=MONTAVON, channels="sum", complete=bounded)
+@method_of_pixels(BOX, source=MONTAVON, channels="sum", complete=bounded)
 def lrp_epsilon_gamma_box(
     question: Question,
     *,
-    epsilon: float = STABILIZER,
-    gamma: float = composites.GAMMA,
+    epsilon: Positive = STABILIZER,
+    gamma: NotNegative = composites.GAMMA,
     low: tuple[float, ...] | None = None,
     high: tuple[float, ...] | None = None,
 ) -> Value:
@@ -140,7 +172,7 @@ def _bound(numbers: tuple[float, ...] | None) -> float | tuple[float, ...] | Non
 
 
 @method_of_pixels("lrp-attention", source=ATTNLRP, channels="sum")
-def lrp_attention(question: Question, *, epsilon: float = STABILIZER, gamma: float = 0.0) -> Value:
+def lrp_attention(question: Question, *, epsilon: Positive = STABILIZER, gamma: NotNegative = 0.0) -> Value:
     """AttnLRP, for transformers; linear layers by ε, or by γ where `gamma` is more than 0."""
     rule = relevance.gamma(gamma, epsilon) if gamma > 0.0 else relevance.epsilon(epsilon)
     return shared(question, transformers(rule, stabilizer=epsilon))

@@ -6,12 +6,12 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from onnxcam.errors import InvalidOption
 from onnxcam.graph import Value
 from onnxcam.methods.attention import as_grid, attention_maps, maps, maps_once, onlookers
 from onnxcam.methods.table import method_of_question
 from onnxcam.places import heads_apart
 from onnxcam.question import Question
+from onnxcam.ranges import ShareBelowOne
 
 Heads: TypeAlias = Literal["mean", "max", "min"]
 REDUCTIONS = {"mean": "ReduceMean", "max": "ReduceMax", "min": "ReduceMin"}
@@ -20,14 +20,12 @@ REDUCTIONS = {"mean": "ReduceMean", "max": "ReduceMax", "min": "ReduceMin"}
 @method_of_question(
     "rollout", source="Abnar and Zuidema 2020, arXiv:2005.00928", find=attention_maps, needs_gradient=False
 )
-def rollout(question: Question, *, heads: Heads = "mean", discard: float = 0.0) -> list[Value]:
+def rollout(question: Question, *, heads: Heads = "mean", discard: ShareBelowOne = 0.0) -> list[Value]:
     """What the class token looks at through all blocks: Ã_L ⋯ Ã_1 with Ã = (A + I) / 2; the same map for every class.
 
     `heads`: how those of a block become one. `discard`: the share of each block's weights that is dropped, the
     smallest; rows sum to 1 all the same.
     """
-    if not 0 <= discard < 1:
-        raise InvalidOption("rollout", "discard", discard, "it is a share: at least 0 and below 1")
     op, row = question.tape, onlookers(question)
     for attention in reversed(maps_once(question)):
         fused = op.emit(REDUCTIONS[heads], [attention, op.ints(1)], {"keepdims": 0})[0]

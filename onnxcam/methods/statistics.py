@@ -6,27 +6,42 @@ import numpy as np
 
 from onnxcam.errors import UnknownChannels
 from onnxcam.graph import Value
-from onnxcam.methods.gradient import weighted
+from onnxcam.methods.gradient import over_channels, weighted
 from onnxcam.methods.table import method_without_gradient
 from onnxcam.places import space
+from onnxcam.ranges import NotNegative, Seed
+
+FEM = "Fuad et al. 2020, doi:10.1109/IPTA50016.2020.9286629"
 
 
-@method_without_gradient("fem", source="Fuad et al. 2020, doi:10.1109/IPTA50016.2020.9286629")
-def fem(a: Value, *, k: float = 2.0) -> Value:
-    """Channels weighted by how many of their places are k standard deviations above the channel's mean.
+@method_without_gradient("fem", source=FEM)
+def fem(a: Value, *, k: NotNegative = 2.0) -> Value:
+    """Where channels stand k standard deviations above their mean, each counted with that mean: Σc μ · [a > μ + k·σ].
 
     Of n places none can be more than √(n − 1) above: where there are 1 + k² and fewer, 5 by default, the map is zero
-    everywhere, and its status says so; pytorch-grad-cam's is too. A smaller k helps.
+    everywhere, and its status says so. A smaller k helps.
     """
+    mean, rare = _mean_and_rare(a, k)
+    return over_channels(mean * rare)
+
+
+@method_without_gradient("fem", source=FEM, like="pytorch-grad-cam")
+def fem_as_weights(a: Value, *, k: NotNegative = 2.0) -> Value:
+    """Channels weighted by the share of their places that stand k standard deviations above their mean: Σc ⟨[…]⟩ a."""
+    _, rare = _mean_and_rare(a, k)
+    return weighted(a, a.tape.ReduceMean(rare, space(a), keepdims=1))
+
+
+def _mean_and_rare(a: Value, k: float) -> tuple[Value, Value]:
+    """Of each channel its mean, (N, C, 1, 1), and 1 where it is k standard deviations above that, (N, C, h, w)."""
     op = a.tape
     mean = op.ReduceMean(a, space(a), keepdims=1)
     deviation = op.Sqrt(op.ReduceMean((a - mean) * (a - mean), space(a), keepdims=1))
-    rare = op.Cast(a > mean + k * deviation, to=1)
-    return weighted(a, op.ReduceMean(rare, space(a), keepdims=1))
+    return mean, op.Cast(a > mean + k * deviation, to=1)
 
 
 @method_without_gradient("randomcam", source="a baseline of pytorch-grad-cam: what any method must beat")
-def randomcam(a: Value, *, seed: int = 0) -> Value:
+def randomcam(a: Value, *, seed: Seed = 0) -> Value:
     """Channels weighted by chance, between -1 and 1: the same weights for every picture and class."""
     channels = (a.shape or (None, None))[1]
     if not isinstance(channels, int):

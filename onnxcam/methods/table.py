@@ -20,9 +20,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from onnxcam.errors import UnknownChoice
+from onnxcam.errors import LibraryLacks, UnknownChoice
 from onnxcam.graph import Tape, Value
 from onnxcam.methods.finding import Find, explainable
+from onnxcam.methods.likes import HAVE
+from onnxcam.other_names import hint, spelled
 from onnxcam.parameters import Parameter, parameters_of, settings
 from onnxcam.preprocessing import Preprocessing
 from onnxcam.question import Question
@@ -31,6 +33,8 @@ from onnxcam.scores import Scores
 Build: TypeAlias = Callable[..., Sequence[Value]]
 # From the model, its scores, the options given and what happens to pixels before (None: unknown) to all options.
 Complete: TypeAlias = Callable[[Tape, Scores, Mapping[str, Any], Preprocessing | None], Mapping[str, Any]]
+# From the model, its scores and the options to what a user should know of the method on this model.
+Tell: TypeAlias = Callable[[Tape, Scores, Mapping[str, Any]], Sequence[str]]
 NO_OPTIONS: Mapping[str, Parameter] = MappingProxyType({})
 
 
@@ -55,6 +59,7 @@ class Method:
             in its layout, of which `build` makes the map; None where the method has none.
         normalize: the convention by which its maps become heatmaps when nobody says which; None: the usual one.
         complete: fills in the options that depend on the model; None where none does.
+        tell: what a user should know of it on a model; None where there is never anything.
     """
 
     name: str
@@ -72,6 +77,11 @@ class Method:
     attribute: Callable[..., Value] | None = None
     normalize: str | None = None
     complete: Complete | None = None
+    tell: Tell | None = None
+
+    def notes(self, tape: Tape, scores: Scores, options: Mapping[str, Any]) -> Sequence[str]:
+        """What a user should know of the method on this model."""
+        return () if self.tell is None else self.tell(tape, scores, options)
 
     def settings(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The options given, each in its type.
@@ -90,12 +100,28 @@ VARIANTS: dict[tuple[str, str], Method] = {}
 def find_method(name: str, like: str | None = None) -> Method:
     """The method of that name, in the form of the library `like` where it has one of its own.
 
+    Capitals and separators do not matter: "GradCAM" and "grad-cam" are "gradcam".
+
     Raises:
-        UnknownChoice: if there is none; the near ones are named.
+        UnknownChoice: if there is none; what is called so elsewhere is named, or what is near.
+        LibraryLacks: if the library has no such method.
     """
-    if name not in METHODS:
-        raise UnknownChoice("method", name, METHODS)
-    return VARIANTS.get((like or "", name), METHODS[name])
+    own = spelled(name, METHODS)
+    if own not in METHODS:
+        raise UnknownChoice("method", name, METHODS, hint=hint(name, METHODS))
+    check_had(own, like)
+    return VARIANTS.get((like or "", own), METHODS[own])
+
+
+def check_had(name: str, like: str | None) -> None:
+    """Refuses to give the numbers of a library that has no such method.
+
+    Raises:
+        LibraryLacks: if it has not; the near ones among those that it has are named.
+    """
+    if like is not None and name not in HAVE.get(like, ()) and (like, name) not in VARIANTS:
+        own = [row for library, row in VARIANTS if library == like]
+        raise LibraryLacks(like, name, dict.fromkeys([*HAVE.get(like, ()), *own]))
 
 
 def method(

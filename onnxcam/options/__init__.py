@@ -1,8 +1,8 @@
 """The options of the command line, each said once: by themselves, or in groups that several commands take."""
 
-from onnxcam.options.building import Building, Scoring
+from onnxcam.options.building import Building, Scoring, Shaping
 from onnxcam.options.converting import Conversion, Opening
-from onnxcam.options.drawing import Colouring, Drawing, refuse_of_arrays
+from onnxcam.options.drawing import Colouring, Drawing, refuse_of_arrays, refuse_of_films
 from onnxcam.options.grouping import expanded
 from onnxcam.options.pointing import OtherInputs, Pointing, inputs_of
 from onnxcam.options.running import Describing, Running
@@ -26,5 +26,6 @@ from onnxcam.options.single import (
 __all__ = [
     "SOURCE", "Alpha", "AsJson", "Building", "Colouring", "Conversion", "Describing", "Drawing", "DynamicSize",
     "Folder", "KeepOutputs", "Opening", "OtherInputs", "Pointing", "Providers", "Report", "Running", "Score", "Scoring",
-    "Targets", "asked", "expanded", "inputs_of", "refuse_of_arrays", "refuse_own_source", "target_of", "targets_of",
+    "Shaping", "Targets", "asked", "expanded", "inputs_of", "refuse_of_arrays", "refuse_of_films",
+    "refuse_own_source", "target_of", "targets_of",
 ]  # fmt: skip

@@ -12,20 +12,16 @@ from onnxcam.options.single import Score, asked, pairs
 
 
 @dataclass(frozen=True)
-class Building:
-    """Where a model is explained, and by which method."""
+class Shaping:
+    """What methods are told, and what they are asked about beside the classes."""
 
-    layer: Annotated[list[str] | None, typer.Option("--layer", help="Layer to explain; several are fused.")] = None
-    method: Annotated[str | None, typer.Option("--method", help="See `onnxcam methods`; gradcam by default.")] = None
     option: Annotated[
-        list[str] | None, typer.Option("--option", help="NAME=VALUE: an option of the method (`onnxcam methods`).")
+        list[str] | None,
+        typer.Option("--option", help="NAME=VALUE: an option of the method, or of --wrap (`onnxcam methods`)."),
     ] = None
     like: Annotated[
         str | None,
         typer.Option("--like", help="Give the numbers of: pytorch-grad-cam, torchcam, captum, tf-keras-vis."),
-    ] = None
-    wrap: Annotated[
-        str | None, typer.Option("--wrap", help="Many passes around the method: tta, or sess (scales).")
     ] = None
     group: Annotated[
         list[str] | None, typer.Option("--group", help="NAME=CLASSES: a sum of classes, as dog=151-268,537.")
@@ -34,14 +30,22 @@ class Building:
     def arguments(self) -> dict[str, Any]:
         """Those of `onnxcam.convert`; what was not said is left out."""
         groups = {name: members(name, text) for name, text in pairs("--group", self.group).items()}
-        return asked(
-            layer=self.layer,
-            method=self.method,
-            options=pairs("--option", self.option) or None,
-            like=self.like,
-            wrap=self.wrap,
-            groups=groups or None,
-        )
+        return asked(options=pairs("--option", self.option) or None, like=self.like, groups=groups or None)
+
+
+@dataclass(frozen=True)
+class Building(Shaping):
+    """Where a model is explained, and by which method."""
+
+    layer: Annotated[list[str] | None, typer.Option("--layer", help="Layer to explain; several are fused.")] = None
+    method: Annotated[str | None, typer.Option("--method", help="See `onnxcam methods`; gradcam by default.")] = None
+    wrap: Annotated[
+        str | None, typer.Option("--wrap", help="Many passes around a method of one pass: tta, or sess (scales).")
+    ] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """Those of `onnxcam.convert`; what was not said is left out."""
+        return asked(layer=self.layer, method=self.method, wrap=self.wrap) | super().arguments()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from onnxcam.errors import OnlyForPictures, UnknownChoice
 from onnxcam.options.single import Alpha, asked
 
 if TYPE_CHECKING:
-    from onnxcam.folders import Style
+    from onnxcam.records import Style
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ class Drawing(Colouring):
     blend: Annotated[str | None, typer.Option("--blend", help="How they mix: alpha, add, pytorch-grad-cam.")] = None
     contour: Annotated[bool, typer.Option("--contour", help="Outline the hot region.")] = False
     box: Annotated[bool, typer.Option("--box", help="A box around the hot region.")] = False
+    detection: Annotated[
+        bool, typer.Option("--detection/--no-detection", help="The box of the detection that is explained, in green.")
+    ] = True
     legend: Annotated[bool, typer.Option("--legend", help="A strip with class, score, method and layer.")] = False
     save_heatmap: Annotated[bool, typer.Option("--save-heatmap", help="Also write STEM.npy, float32, H×W.")] = False
     channels: Annotated[
@@ -71,13 +74,28 @@ class Drawing(Colouring):
 
     def style(self) -> Style:
         """The same for `onnxcam.folders`."""
-        from onnxcam.folders import Style
+        from onnxcam.records import Style
 
         return Style(**asdict(self))
 
     def of_pictures(self) -> dict[str, object]:
         """What only pictures can have, by option."""
         return {"--contour": self.contour, "--box": self.box, "--blend": self.blend, "--channels": self.channels}
+
+    def of_stills(self) -> dict[str, object]:
+        """What films cannot have, by option."""
+        return {"--channels": self.channels, "--save-heatmap": self.save_heatmap}
+
+
+def refuse_of_films(given: Mapping[str, object]) -> None:
+    """Refuses what is written beside a picture and not beside a film.
+
+    Raises:
+        typer.BadParameter: if it was asked for.
+    """
+    for what, value in given.items():
+        if value:
+            raise typer.BadParameter("it is for pictures, and there is a film among them", param_hint=what)
 
 
 def check_choice(kind: str, name: str | None, known: Iterable[str]) -> None:

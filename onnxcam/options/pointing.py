@@ -31,6 +31,8 @@ class Pointing:
 
     def arguments(self) -> dict[str, Any]:
         """Those of an explainer's call, with what the files hold; what was not said is left out."""
+        from onnxcam.guides import mask_of
+
         box = None if self.target_box is None else self.target_box.replace(" ", "").split(",")
         return asked(
             box=box,
@@ -43,15 +45,6 @@ class Pointing:
 def inputs_of(texts: list[str] | None) -> dict[str, Any]:
     """The model's other inputs by name, from NAME=FILE.npy."""
     return {name: array_of(name, Path(file)) for name, file in pairs("--input", texts).items()}
-
-
-def mask_of(path: Path) -> Any:
-    """A mask (H, W) in [0, 1]: the brightness of a picture, or the array of a .npy file."""
-    if path.suffix == ".npy":
-        return array_of("region", path)
-    from onnxcam.images import read
-
-    return read(str(path)).mean(axis=2) / 255
 
 
 def reference_of(path: Path) -> Any:

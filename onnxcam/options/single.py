@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from onnxcam.errors import NotAPair, WouldOverwriteModel
+from onnxcam.errors import NotAPair, SaidTwice, WouldOverwriteModel
 
 SOURCE = (
     "A model: .onnx, .h5, .keras, .pt2, .pt, .pb, a SavedModel folder, timm:NAME, torchvision:NAME, hf:NAME, or "
@@ -43,12 +43,15 @@ def pairs(flag: str, texts: list[str] | None) -> dict[str, str]:
 
     Raises:
         NotAPair: if one has no equals sign, or no name before it.
+        SaidTwice: if a name comes again.
     """
     found = {}
     for text in texts or []:
         name, equals, value = text.partition("=")
         if not equals or not name.strip():
             raise NotAPair(flag, text)
+        if name.strip() in found:
+            raise SaidTwice(flag, name.strip())
         found[name.strip()] = value.strip()
     return found
 

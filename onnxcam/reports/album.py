@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from onnxcam.explanation import drawable
 from onnxcam.images import Image
-from onnxcam.overlay import DEFAULT_COLORMAP, coloured
+from onnxcam.overlay import DEFAULT_COLORMAP, coloured, drawable
+from onnxcam.regions import with_detection
+from onnxcam.remarks import remarks
 
 if TYPE_CHECKING:
     from onnxcam.explanation import Explanation
@@ -38,6 +39,8 @@ class Line:
         status: that of the explanation, or "failed".
         reason: what is wrong; empty when all is well.
         ms: what the heatmap took.
+        box, confidence: of a detection: x0, y0, x1, y1 in the photo's pixels, and how sure the model is; else None.
+        remarks: what else the method has to say.
         photo: which of the album's photos it lies on; None where there is none.
         heat: the heatmap in colours, a data URI, and the photo with it at the size of the table.
         size: width and height of the thumbnail in pixels.
@@ -53,6 +56,9 @@ class Line:
     method: str = ""
     layer: str = ""
     ms: float | None = None
+    box: tuple[float, float, float, float] | None = None
+    confidence: float | None = None
+    remarks: str = ""
     photo: int | None = None
     heat: str = ""
     thumb: str = ""
@@ -80,12 +86,15 @@ class Album:
         small = reduced(explanation, self.size)
         overlay = reduced(small, THUMB).overlay(**{**self.drawing, "legend": False}).array
         heat = coloured(drawable(small.heatmap), self.drawing.get("colormap", DEFAULT_COLORMAP))
+        if small.box is not None and self.drawing.get("detection", True):
+            heat = with_detection(heat, small.box)
         self.lines.append(
             Line(
                 name=name,
                 file=file,
                 reason=explanation.reason,
                 ms=ms,
+                remarks=", ".join(remarks(explanation.report)),
                 photo=self._photo(name, small.image),
                 heat=data_uri(heat, HEAT_QUALITY),
                 thumb=data_uri(overlay, THUMB_QUALITY),
@@ -119,7 +128,14 @@ def reduced(explanation: Explanation, size: int) -> Explanation:
     sides = max(1, round(width * ratio)), max(1, round(height * ratio))
     image = np.asarray(cv2.resize(explanation.image, sides, interpolation=cv2.INTER_AREA), np.uint8)
     heatmap = np.asarray(cv2.resize(explanation.heatmap, sides, interpolation=cv2.INTER_AREA), np.float32)
-    return replace(explanation, image=image, heatmap=heatmap)
+    box = None if explanation.box is None else scaled(explanation.box, sides[0] / width, sides[1] / height)
+    return replace(explanation, image=image, heatmap=heatmap, box=box)
+
+
+def scaled(box: tuple[float, float, float, float], across: float, down: float) -> tuple[float, float, float, float]:
+    """The box of a picture that was scaled so much."""
+    x0, y0, x1, y1 = box
+    return x0 * across, y0 * down, x1 * across, y1 * down
 
 
 def data_uri(image: Image, quality: int) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from onnxcam import console
 from onnxcam.errors import UnknownReportFormat
-from onnxcam.folders import Failure, Record, Style, make_folder
+from onnxcam.folders import make_folder
+from onnxcam.records import Failure, Record, Style
 from onnxcam.reports.album import Album, size_for
 from onnxcam.reports.facts import facts
 from onnxcam.reports.page import check_extra, save
@@ -48,7 +49,9 @@ class Kept:
     def keep(self, record: Record, explanation: Explanation) -> None:
         """Takes a heatmap that was written."""
         if self.album is not None:
-            self.album.add(record.image, explanation, file=Path(record.output), ms=record.ms)
+            self.album.add(
+                record.image, explanation, file=None if record.output is None else Path(record.output), ms=record.ms
+            )
 
     def watch(self, results: Iterator[list[Record] | Failure]) -> Iterator[list[Record] | Failure]:
         """The same results; those that failed are taken too."""

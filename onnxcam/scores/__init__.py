@@ -5,25 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from onnxcam.errors import NoClassScores, NoSuchScore
+from onnxcam.errors import NoClassScores, NoSuchScore, NotATensor, UnknownChoice
 from onnxcam.graph import Tape, Value
 
 from onnxcam.scores import detectors as detectors  # isort: skip - the kinds are tried in this order
 from onnxcam.scores import classes as classes  # isort: skip - a detector's finished scores look like classes
 from onnxcam.scores import segmentation as segmentation
 from onnxcam.scores import similarity as similarity
-from onnxcam.scores.classes import LOGIT, PLUMBING, PROBABILITY
+from onnxcam.scores.classes import LOGIT, OUTPUT, PLUMBING, PROBABILITY, RESIDUAL
 from onnxcam.scores.expression import as_scores, from_expression
-from onnxcam.scores.groups import with_groups
+from onnxcam.scores.groups import check_names, with_groups
 from onnxcam.scores.selection import Ask, Selection, Term, chosen
 from onnxcam.scores.table import KINDS, Kind, Scores, kind_named, score_kind
 
 __all__ = [
-    "KINDS", "LOGIT", "PLUMBING", "PROBABILITY", "Ask", "Kind", "Score", "Scores", "Selection", "Term", "chosen",
-    "find_scores", "score_kind", "with_groups",
+    "KINDS", "LOGIT", "OUTPUT", "PLUMBING", "PROBABILITY", "RESIDUAL", "Ask", "Kind", "Score", "Scores", "Selection",
+    "Term", "check_names", "chosen", "find_scores", "score_kind", "with_groups",
 ]  # fmt: skip
 
 Score: TypeAlias = "str | Callable[[Mapping[str, Value]], Value] | None"
+
+
+class Outputs(dict[str, Value]):
+    """The model's outputs by name, as a function that makes a score of them gets them."""
+
+    def __missing__(self, name: str) -> Value:
+        raise UnknownChoice("output of the model", name, self)
 
 
 def find_scores(tape: Tape, score: Score = None) -> Scores:
@@ -52,12 +59,16 @@ def find_scores(tape: Tape, score: Score = None) -> Scores:
 def _wished(tape: Tape, score: str | Callable[[Mapping[str, Value]], Value]) -> Scores:
     if not isinstance(score, str):
         with tape.named("score"):
-            value = score({output.name: output for output in tape.outputs})
-        return as_scores(value, getattr(score, "__name__", "expression"))
+            value = score(Outputs((output.name, output) for output in tape.outputs))
+        name = getattr(score, "__name__", "expression")
+        if not isinstance(value, Value):
+            raise NotATensor(name, value)
+        return as_scores(value, name)
     name, _, detail = score.partition(":")
-    if name.strip() not in KINDS and not (score.isidentifier() and score not in tape):
+    name = name.strip()
+    if name not in KINDS and (name in tape or not name.isidentifier()):
         return from_expression(tape, score)
-    kind = kind_named(name.strip())
+    kind = kind_named(name, tape.outputs)
     with tape.named("score"):
         found = kind.find(tape, detail.strip())
     if found is None:

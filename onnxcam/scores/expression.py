@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Callable, Sequence
-
-import numpy as np
+from collections.abc import Callable
 
 from onnxcam.errors import InvalidExpression
 from onnxcam.graph import Tape, Value
+from onnxcam.scores.arithmetic import LARGEST, LAST, NUMBERS, computed, go_together, shown
 from onnxcam.scores.table import Scores
 
 BINARY: dict[type[ast.operator], Callable[[Value, Value | float], Value]] = {
@@ -22,15 +21,6 @@ BINARY: dict[type[ast.operator], Callable[[Value, Value | float], Value]] = {
     ast.Mult: lambda a, b: a * b,
     ast.Div: lambda a, b: a / b,
     ast.Pow: lambda a, b: a**b,
-}
-NUMBERS: dict[type[ast.operator], Callable[[float, float], float]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b,
-    ast.FloorDiv: lambda a, b: a // b,
-    ast.Mod: lambda a, b: a % b,
-    ast.Pow: lambda a, b: float(a**b),
 }
 ELEMENTWISE = {
     "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "abs": "Abs", "sigmoid": "Sigmoid", "relu": "Relu", "tanh": "Tanh",
@@ -46,15 +36,21 @@ def from_expression(tape: Tape, text: str) -> Scores:
     Raises:
         InvalidExpression: if it does not parse, saying where, or has another shape.
     """
+    text = text.strip().replace("\n", " ")
+    if not text:
+        raise InvalidExpression(text, None, "it is empty")
     try:
-        tree = ast.parse(text.strip(), mode="eval")
+        tree = ast.parse(text, mode="eval")
+        with tape.named("score"):
+            found = Reader(tape, text).value(tree.body)
     except SyntaxError as error:
-        raise InvalidExpression(text, max((error.offset or 1) - 1, 0), error.msg or "syntax error") from error
-    with tape.named("score"):
-        found = Reader(tape, text.strip()).value(tree.body)
+        at = error.offset - 1 if error.offset else len(text)  # it has none where more was expected
+        raise InvalidExpression(text, at, error.msg or "syntax error") from error
+    except (RecursionError, MemoryError) as error:
+        raise InvalidExpression(text, None, "it is nested too deeply") from error
     if not isinstance(found, Value):
-        raise InvalidExpression(text, 0, "it has no output of the model in it")
-    return as_scores(found, text.strip())
+        raise InvalidExpression(text, None, "it has no output of the model in it")
+    return as_scores(found, text)
 
 
 def as_scores(value: Value, kind: str) -> Scores:
@@ -65,15 +61,15 @@ def as_scores(value: Value, kind: str) -> Scores:
     """
     op, shape = value.tape, value.shape
     if value.dtype is None or value.dtype.kind not in "fV":
-        raise InvalidExpression(kind, 0, f"it is of type {value.dtype}, which has no gradient")
+        raise InvalidExpression(kind, None, f"it is of type {value.dtype}, which has no gradient")
     if shape is None or not shape or any(n != 1 for n in shape[2:]):
-        given = "unknown" if shape is None else "(" + ", ".join(str(n) for n in shape) + ")"
-        raise InvalidExpression(kind, 0, f"its shape is {given}; pick one number an image, or a row (N, S) of them")
+        given = "unknown" if shape is None else shown(shape)
+        raise InvalidExpression(kind, None, f"its shape is {given}; pick one number an image, or a row (N, S) of them")
     with op.named("score"):
         values = op.Unsqueeze(value, op.ints(1)) if len(shape) == 1 else op.Flatten(value, axis=1)
     count = (values.shape or (None, None))[1]
     if not isinstance(count, int):
-        raise InvalidExpression(kind, 0, "how many numbers it gives cannot be told")
+        raise InvalidExpression(kind, None, "how many numbers it gives cannot be told")
     return Scores(None, values, kind, count, ranked=count)
 
 
@@ -89,7 +85,7 @@ class Reader:
             case ast.Constant(value=bool() | complex()):
                 raise self.wrong(node, "only numbers can be taken")
             case ast.Constant(value=int() | float() as number):
-                return number
+                return self.finite(number, node)
             case ast.Constant(value=str() as name):
                 return self.named(name, node)
             case ast.Name(id=name):
@@ -109,7 +105,12 @@ class Reader:
     def named(self, name: str, node: ast.expr) -> Value:
         """The output of that name, or another tensor."""
         if name in self.tape:
-            return self.tape.value(name)
+            found = self.tape.value(name)
+            if found.dtype is None or found.dtype.kind not in "fV" or found.shape is None:
+                raise self.wrong(
+                    node, f"{name!r} is of type {found.dtype} and shape {found.shape}: no numbers to score"
+                )
+            return found
         outputs = [value.name for value in self.tape.outputs]
         near = difflib.get_close_matches(name, outputs, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else f"; outputs are {', '.join(map(repr, outputs))}"
@@ -117,13 +118,17 @@ class Reader:
 
     def binary(self, node: ast.BinOp) -> Value | float:
         left, right, kind = self.value(node.left), self.value(node.right), type(node.op)
+        at = self.operator_of(node)
         if not isinstance(left, Value) and not isinstance(right, Value):
             if kind not in NUMBERS:
-                raise self.wrong(node, "this operator cannot be used")
-            return NUMBERS[kind](left, right)
+                raise InvalidExpression(self.text, at, "this operator cannot be used")
+            return self.finite(computed(kind, left, right), at)
         if kind not in BINARY:
-            raise self.wrong(node, "this operator cannot be used on tensors")
+            raise InvalidExpression(self.text, at, "this operator cannot be used on tensors")
         if isinstance(left, Value):
+            if isinstance(right, Value) and not go_together(left.shape or (), right.shape or ()):
+                sides = f"{shown(left.shape or ())} and {shown(right.shape or ())}"
+                raise InvalidExpression(self.text, at, f"shapes {sides} do not go together")
             return BINARY[kind](left, right)
         assert isinstance(right, Value)  # noqa: S101 - one of the two is
         return BINARY[kind](self.tape.number(left, right), right)
@@ -136,6 +141,10 @@ class Reader:
         values = [self.value(entry) for entry in node.args]
         if len(values) != 1 or not isinstance(values[0], Value):
             raise self.wrong(node, f"{name}() takes one tensor")
+        if name == "softmax" and len(values[0].shape or ()) < 2:
+            raise self.wrong(
+                node, f"softmax() goes over the second axis, and there is none: {shown(values[0].shape or ())}"
+            )
         return self.apply(name, values[0])
 
     def apply(self, name: str, x: Value) -> Value:
@@ -146,7 +155,9 @@ class Reader:
             return op.Softmax(x, axis=1)
         if name == "logit":
             return op.Log(x) - op.Log(1.0 - x)
-        axes = op.ints(*range(1, len(x.shape or (None,))))
+        if len(x.shape or ()) < 2:  # no axis to go over, which ONNX takes for all of them
+            return op.Abs(x) if name == "norm" else x
+        axes = op.ints(*range(1, len(x.shape or ())))
         if name == "norm":
             return op.Sqrt(op.ReduceSum(x * x, axes, keepdims=0))
         if REDUCING[name] == "ReduceSum":
@@ -177,25 +188,51 @@ class Reader:
     def _along(self, x: Value, axis: int, entry: ast.expr, *, size: object) -> tuple[Value, bool]:
         op = self.tape
         if isinstance(entry, ast.Slice):
-            start, stop, step = (self._int(part, none=none) for part, none in self._bounds(entry))
+            start, stop, step = self._bounds(entry)
+            if isinstance(size, int) and not range(size)[start:stop:step]:
+                raise self.wrong(entry, f"nothing is left of axis {axis}, which has {size} entries")
             whole = entry.lower is None and entry.upper is None and entry.step is None
             return (x if whole else op.Slice(x, op.ints(start), op.ints(stop), op.ints(axis), op.ints(step))), False
         index = self._int(entry, none=0)
         if isinstance(size, int) and not -size <= index < size:
             raise self.wrong(entry, f"axis {axis} has {size} entries, none at {index}")
-        end = index + 1 if index != -1 else np.iinfo(np.int64).max
+        end = index + 1 if index != -1 else LAST
         return op.Slice(x, op.ints(index), op.ints(end), op.ints(axis)), True
 
-    def _bounds(self, entry: ast.Slice) -> Sequence[tuple[ast.expr | None, int]]:
-        return [(entry.lower, 0), (entry.upper, int(np.iinfo(np.int64).max)), (entry.step, 1)]
+    def _bounds(self, entry: ast.Slice) -> tuple[int, int, int]:
+        """Start, stop and step; going backwards, from the last to the first where they are not said."""
+        step = self._int(entry.step, none=1)
+        if step == 0 and entry.step is not None:
+            raise self.wrong(entry.step, "a step of 0 leads nowhere")
+        first, last = (0, LAST) if step > 0 else (LAST, -LAST)
+        return self._int(entry.lower, none=first), self._int(entry.upper, none=last), step
 
     def _int(self, node: ast.expr | None, *, none: int) -> int:
-        found = none if node is None else self.value(node)
+        if node is None:
+            return none
+        found = self.value(node)
         if isinstance(found, Value) or found != int(found):
-            assert node is not None  # noqa: S101 - `none` is a whole number
             raise self.wrong(node, "an index must be a whole number")
+        if abs(found) > LAST:
+            raise self.wrong(node, "an index cannot be so large")
         return int(found)
+
+    def finite(self, number: float | None, at: ast.expr | int) -> float:
+        """The number, if it is one that a tensor can hold."""
+        if number is None or not abs(number) <= LARGEST:
+            place = at if isinstance(at, int) else self.place(at)
+            raise InvalidExpression(self.text, place, "this gives no number, or one too large")
+        return number
+
+    def operator_of(self, node: ast.BinOp) -> int:
+        """Where the operator stands: behind its left side and what closes that."""
+        end = self.place(node.left, node.left.end_col_offset)
+        return end + len(self.text[end:]) - len(self.text[end:].lstrip(" )"))
+
+    def place(self, node: ast.expr, offset: int | None = None) -> int:
+        """The character at which a part begins; Python counts bytes."""
+        return len(self.text.encode()[: node.col_offset if offset is None else offset].decode())
 
     def wrong(self, node: ast.expr, why: str) -> InvalidExpression:
         """The error at a part of the expression."""
-        return InvalidExpression(self.text, node.col_offset, why)
+        return InvalidExpression(self.text, self.place(node), why)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import SupportsIndex
 
 import numpy as np
 
 from onnxcam.errors import InvalidGroup
 from onnxcam.scores.table import Scores
+from onnxcam.targets import NOT
 
 
 def with_groups(scores: Scores, groups: Mapping[str, Sequence[int]]) -> Scores:
@@ -32,10 +35,34 @@ def with_groups(scores: Scores, groups: Mapping[str, Sequence[int]]) -> Scores:
 
 
 def _check(name: str, classes: Sequence[int], count: int) -> None:
-    if not classes:
+    _check_name(name)
+    if not all(isinstance(entry, SupportsIndex) for entry in classes):
+        raise InvalidGroup(name, f"{classes!r} is no list of class indices, which alone are taken, no labels")
+    if not len(classes):
         raise InvalidGroup(name, "it has no class")
     if len(set(classes)) < len(classes):
         raise InvalidGroup(name, "it has a class twice")
-    for index in classes:
+    for index in map(operator.index, classes):
         if not 0 <= index < count:
             raise InvalidGroup(name, f"the model has no class {index}, only 0 to {count - 1}")
+
+
+def _check_name(name: str) -> None:
+    """Refuses a name by which no target could reach the group."""
+    if not name.strip() or name.strip().startswith(NOT):
+        raise InvalidGroup(name, f"it needs a name, which must not begin with {NOT!r}, as that asks for the opposite")
+    if name.strip().lstrip("+-").isdecimal():
+        raise InvalidGroup(name, "a number as a target is always a class or a rank, so give it a name of letters")
+
+
+def check_names(groups: Sequence[str], labels: Sequence[str]) -> None:
+    """Refuses a group with the name of a class, which one could no longer ask for.
+
+    Raises:
+        InvalidGroup: if there is one.
+    """
+    indices = {label.strip().casefold(): index for index, label in enumerate(labels)}
+    for name in groups:
+        index = indices.get(name.strip().casefold())
+        if index is not None:
+            raise InvalidGroup(name, f"class {index} is called so; give the group a name of its own")

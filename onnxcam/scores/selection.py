@@ -46,12 +46,14 @@ class Selection:
         score: (N, K), what is explained.
         terms: one, or two for a difference.
         extras: further outputs of the graph by name, (N, K, …): the box that was picked.
+        is_there: truth values (N, K), whether there is such a thing in the image; None where there always is.
     """
 
     index: Value
     score: Value
     terms: tuple[Term, ...]
     extras: Mapping[str, Value] = field(default_factory=dict)
+    is_there: Value | None = None
 
 
 def select_class(scores: Scores, ask: Ask) -> Selection:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -83,14 +83,14 @@ def score_kind(name: str, *, automatic: bool = False) -> Callable[[Finder], Find
     return entering(KINDS, name, what="kind of score", row=kind)
 
 
-def kind_named(name: str) -> Kind:
-    """The kind of that name.
+def kind_named(name: str, outputs: Sequence[Value]) -> Kind:
+    """The kind of that name. `outputs`: the model's, for the message.
 
     Raises:
         UnknownScore: if there is none.
     """
     if name not in KINDS:
-        raise UnknownScore(name, tuple(KINDS))
+        raise UnknownScore(name, KINDS, [output.name for output in outputs])
     return KINDS[name]
 
 

@@ -57,6 +57,18 @@ def deconvnet_table() -> BackwardTable:
     )
 
 
+def is_relu(node: Node) -> bool:
+    """Whether the tables have a way of their own through it, whatever the activation: a ReLU."""
+    if node.op_type == "Clip":
+        return _is_relu6(node)
+    return node.op_type in RELUS or (node.op_type == "QuantizeLinear" and _cuts_at_zero(node))
+
+
+def is_smooth_activation(node: Node) -> bool:
+    """Whether it is one as GELU or SiLU, of which `guided-smooth` lets only the positive part go on."""
+    return node.op_type in SMOOTH or node.op_type == SELF_GATED
+
+
 def positive(g: Value) -> Value:
     """g where it is positive, else 0."""
     return g.tape.Max(g, 0.0)

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
+from onnxcam.errors import OnnxCamError
 from onnxcam.graph import Tape, Value
 from onnxcam.layouts import find_picture, is_plane
 from onnxcam.scores.detectors.choosing import select
@@ -20,7 +23,7 @@ from onnxcam.scores.detectors.suppression import MOST_DETECTIONS
 from onnxcam.scores.selection import Ask, Selection
 from onnxcam.scores.table import Scores, score_kind
 
-__all__ = ["DETECTOR", "FAMILIES", "Detections", "Settings", "detector", "find_detections"]
+__all__ = ["DETECTOR", "FAMILIES", "Detections", "Settings", "detector", "find_detections", "habit"]
 
 DETECTOR, METHOD, JOINED = "detector", "layercam", "summed"
 COCO, COCO_CLASSES = "coco-80", 80
@@ -36,7 +39,7 @@ def detector(tape: Tape, detail: str = "") -> Scores | None:
         return None
     usual = usual_preprocessing(found, picture)
     notes = [f"detector of kind {found.family}: {found.reason}"]
-    notes += [f"unless said otherwise, pixels are prepared as {found.family} has them: {usual}"] if usual else []
+    notes += [_told(found, usual)] if usual else []
     return Scores(
         None,
         tape.Flatten(found.logits, axis=1),
@@ -52,6 +55,23 @@ def detector(tape: Tape, detail: str = "") -> Scores | None:
         maps=class_maps(found, picture),
         notes=tuple(notes),
     )
+
+
+def habit(tape: Tape, picture: Value) -> tuple[dict[str, Any] | None, str]:
+    """How pixels usually become the input of the detector that the model is, and a note of it; None and "" if of none.
+
+    For scores of other kinds: what is explained of a model does not change what it takes.
+    """
+    try:
+        found = find_detections(tape, picture) if is_plane(picture) else None
+    except OnnxCamError:  # a detector that cannot be read, which is nobody's concern here
+        found = None
+    usual = None if found is None else usual_preprocessing(found, picture)
+    return (None, "") if found is None or usual is None else (usual, _told(found, usual))
+
+
+def _told(found: Detections, usual: Mapping[str, Any]) -> str:
+    return f"unless said otherwise, pixels are prepared as {found.family} has them: {usual}"
 
 
 def _ends(found: Detections) -> list[Value]:

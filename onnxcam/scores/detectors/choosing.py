@@ -70,7 +70,7 @@ def select(found: Detections, settings: Settings, scores: Scores, *, ask: Ask) -
     """The candidate and class of each target, (N, K); where there is none such, nothing, with the index −1."""
     op, wish, box = ask.target.tape, wish_of(ask.target, found.count), box_input(ask)
     best, best_class = _best(found)
-    likeliest = _likeliest(found, wish, best, box=box)
+    likeliest = _likeliest(found, wish, best, box=box, settings=settings)
     ranked_one = _of_rank(found, wish, ranking(found, best, best_class, settings=settings), settings=settings)
     by_rank = op.And(wish.is_rank, op.Not(_has_box(box)))
     candidate = op.Where(by_rank, ranked_one.candidate, likeliest.candidate)
@@ -89,13 +89,18 @@ def ranking(found: Detections, best: Value, classes: Value, *, settings: Setting
     return ranked(found.boxes, best, classes, iou=settings.iou, threshold=settings.threshold)
 
 
-def _likeliest(found: Detections, wish: Wish, best: Value, *, box: Value) -> Pick:
-    """The candidate of the largest confidence in the class, or in any for a rank; times overlap if there is a box."""
+def _likeliest(found: Detections, wish: Wish, best: Value, *, box: Value, settings: Settings) -> Pick:
+    """The candidate of the largest confidence in the class, or in any for a rank; times overlap if there is a box.
+
+    What overlaps the box too little is not at it; and where no class is named, what is below the threshold is nothing.
+    """
     op = best.tape
-    of_any = op.Unsqueeze(best, op.ints(1))
+    none = op.number(0.0, best)
+    of_any = op.Unsqueeze(op.Where(best > settings.threshold, best, none), op.ints(1))
     weights = op.Where(op.Unsqueeze(wish.is_rank, op.ints(2)), of_any, _of_class(found, wish))
-    shared = op.Where(op.Unsqueeze(_has_box(box), op.ints(2)), overlaps(box, found.boxes), op.number(1.0, weights))
-    matched = shared * weights
+    overlap = overlaps(box, found.boxes)
+    near = op.Where(overlap < settings.overlap, op.number(0.0, overlap), overlap)
+    matched = op.Where(op.Unsqueeze(_has_box(box), op.ints(2)), near, op.number(1.0, weights)) * weights
     return Pick(op.ArgMax(matched, axis=2, keepdims=0), op.ReduceMax(matched, op.ints(2), keepdims=0) > 0.0)
 
 
@@ -165,4 +170,4 @@ def _selection(found: Detections, scores: Scores, wish: Wish, *, pick: Pick, own
         TARGET_BOX: box,
         TARGET_CONFIDENCE: op.Where(is_there, confidence, op.number(0.0, confidence)),
     }
-    return Selection(reported, score, tuple(terms), extras)
+    return Selection(reported, score, tuple(terms), extras, is_there)

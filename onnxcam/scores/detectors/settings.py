@@ -9,6 +9,7 @@ from typing import Any
 from onnxcam.errors import InvalidDetectorSetting
 
 IOU, THRESHOLD = 0.5, 0.25
+OVERLAP = 0.1
 BACKGROUNDS, FORMATS, UNITS = ("none", "first", "last"), ("corners", "centre", "rows-first"), ("pixels", "share")
 
 
@@ -19,7 +20,8 @@ class Settings:
     Attributes:
         family: the kind of head.
         iou: boxes of one class that overlap more are one detection.
-        threshold: the least confidence of a detection, for those asked for by rank.
+        threshold: the least confidence of a detection, where no class is named.
+        overlap: the least IoU of a candidate with the box that is asked for.
         classes: how many there are.
         anchors: "10x13 16x30 …": width x height in pixels, the finest scale first; or a .npy file of (B, 4).
         background: which class of a softmax means "nothing": "none", "first" or "last".
@@ -30,6 +32,7 @@ class Settings:
     family: str | None = None
     iou: float = IOU
     threshold: float = THRESHOLD
+    overlap: float = OVERLAP
     classes: int | None = None
     anchors: str | None = None
     background: str | None = None
@@ -87,6 +90,7 @@ def _one_of(*known: str) -> Callable[[str, str], str]:
 READERS: Mapping[str, Callable[[str, str], Any]] = {
     "iou": _share,
     "threshold": _share,
+    "overlap": _share,
     "classes": _count,
     "background": _one_of(*BACKGROUNDS),
     "boxes": _one_of(*FORMATS),
