@@ -23,6 +23,7 @@ SUFFIX = ".npy"
 KINDS = {3: "signals", 5: "volumes"}
 AXES = {"C": "channels", "D": "depth", "H": "height", "W": "width"}
 FEW = (1, 2, 3, 4)  # channels of a volume, where nothing else says which axis they are
+FRAMES_FIRST = "DCHW"
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -32,7 +33,7 @@ class Form:
 
     Attributes:
         name: of the input.
-        layout: its axes without the batch: "CW" or "WC", "CDHW" or "DHWC".
+        layout: its axes without the batch: "CW" or "WC", "CDHW" or "DHWC"; "DCHW" of videos with their frames first.
         shape: their lengths; a symbol or None where any will do.
     """
 
@@ -54,9 +55,11 @@ class Form:
     def wanted(self) -> str:
         """What fits, in words: "signals of shape (12, 1000) as (channels, length)"."""
         lengths = ", ".join(str(side) if isinstance(side, int) else "any" for side in self.shape)
-        names = AXES | {"W": "length"} if self.is_signal else AXES
+        has_frames = self.layout == FRAMES_FIRST
+        names = AXES | {"W": "length"} if self.is_signal else AXES | {"D": "frames"} if has_frames else AXES
         axes = ", ".join(names[letter] for letter in self.layout)
-        return f"{KINDS[len(self.layout) + 1]} of shape ({lengths}) as ({axes})"
+        kind = "videos" if has_frames else KINDS[len(self.layout) + 1]
+        return f"{kind} of shape ({lengths}) as ({axes})"
 
     def fitted(self, array: NDArray[Any], source: str = "the array") -> Floats:
         """The array in the model's layout, with its axis of channels, which may be missing where there is one channel.
@@ -81,9 +84,9 @@ class Form:
 
     def _hint(self, array: Floats) -> str:
         """What to do where only the channels lie elsewhere."""
-        source = -1 if self.channel_axis == 0 else 0
-        if array.ndim == len(self.shape) and self.takes(np.moveaxis(array, source, self.channel_axis).shape):
-            return f"Its channels lie elsewhere: give numpy.moveaxis(array, {source}, {self.channel_axis or '0'})."
+        for source in (-1, 0, 1) if array.ndim == len(self.shape) else ():
+            if self.takes(np.moveaxis(array, source, self.channel_axis).shape):
+                return f"Its channels lie elsewhere: give numpy.moveaxis(array, {source}, {self.channel_axis or '0'})."
         if array.ndim == len(self.shape) + 1:
             return "For several at once give a list of arrays."
         return ""

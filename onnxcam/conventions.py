@@ -144,6 +144,9 @@ def _sides(size: Value) -> tuple[Dim, ...]:
     if size.constant is not None:
         return tuple(size.constant.tolist())
     node, count = size.producer, (size.shape or (0,))[0]
+    if node is not None and node.op_type == "Gather" and (places := node.input(1).constant) is not None:
+        sides = _sides(node.x)  # their axes do not lie beside one another
+        return tuple(sides[place] for place in places.tolist())
     if node is None or node.op_type != "Shape" or node.x.shape is None:
         return (None,) * (count if isinstance(count, int) else 3)
     return node.x.shape[node.attributes.get("start", 0) : node.attributes.get("end")]

@@ -30,11 +30,12 @@ class Layer:
         tensor: its name in the graph.
         shape: each dimension a number, a symbol or None where unknown.
         layout: what the axes are, "NCHW", "NHWC" or, for tokens, "NTC"; "NCQT" for attention, of each token by each.
-        grid: rows and columns of its places.
+        grid: rows and columns of its places; of volumes and videos depth or frames first.
         prefix: of tokens, how many come before those of the grid: class, distillation, registers.
         heads: of attention, how many share the axis of the images, as "NQT"; 0 elsewhere.
         is_default: whether this layer is taken when none is named.
         reason: why it is the default, or what computes it.
+        order: of tokens, how they run through the grid where that is not its own order: "HWD", all frames of a place.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Layer:
     grid: tuple[Dim, ...] = (None, None)
     prefix: int = 0
     heads: int = 0
+    order: str = ""
 
 
 def find_layers(tape: Tape, logits: Value, wished: Sequence[Value] = ()) -> list[Layer]:
@@ -136,14 +138,15 @@ def _describe(
 ) -> Layer:
     form = forms[value]
     shape = value.shape or ()
-    return Layer(names[value], value.name, shape, form.layout, is_default, reason, form.grid, form.prefix)
+    name, places = names[value], (form.grid, form.prefix)
+    return Layer(name, value.name, shape, form.layout, is_default, reason, *places, order=form.order)
 
 
 def _reason(value: Value, reach: Reach) -> str:
     """What computes it."""
     producer = value.producer
     made_by = f"{producer.op_type} {producer.name}".strip() if producer else "input"
-    return made_by if reach.is_live(value) else f"{made_by}; only its class token reaches the score"
+    return f"{made_by}; only its class token reaches the score" if reach.dead.get(value) else made_by
 
 
 def _tensor_of_node(tape: Tape, name: str) -> str | None:

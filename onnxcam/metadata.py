@@ -25,7 +25,8 @@ class Metadata:
         layers: names of the layers explained.
         score: what is explained, "logit" or "probability" for instance.
         input: name of the picture's input.
-        layout: its axes where it holds no pictures: "NCW" or "NWC" of signals, "NCDHW" or "NDHWC" of volumes.
+        layout: its axes where it holds no pictures: "NCW" or "NWC" of signals, "NCDHW" or "NDHWC" of volumes,
+            "NDCHW" of videos with their frames before their channels.
         scores: name of the model's own output with the class scores, (N, C) or (N, C, 1, 1).
         classes: C, where the score has classes.
         sides: a one-output sigmoid net: index 0 is "yes", index 1 "not:0".

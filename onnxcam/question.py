@@ -240,4 +240,4 @@ class Question:
         layout = layer.layout
         if "Q" in layout:
             value, layout = looks(heads_apart(value, layer.heads), layer.prefix), "NCT"
-        return channels_first(value, layout, grid=layer.grid, prefix=layer.prefix)
+        return channels_first(value, layout, grid=layer.grid, prefix=layer.prefix, order=layer.order)

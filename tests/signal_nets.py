@@ -23,18 +23,20 @@ bumps (float[{dims}] {name}) => (float[N,2] scores)
 SPREAD = 2  # a bump reaches so far on both sides
 
 
-def bumps(*sides: int | str, channels: int = 2, is_last: bool = False) -> ModelProto:
+def bumps(*sides: int | str, channels: int = 2, channel_axis: int = 0) -> ModelProto:
     """The net of signals of that length, or volumes of these sides; a text stands for any length."""
     axes = len(sides)
-    dims = ["N", *sides, channels] if is_last else ["N", channels, *sides]
-    perm = [0, axes + 1, *range(1, axes + 1)]
+    order = [*range(1, axes + 1)]
+    order.insert(channel_axis % (axes + 1), 0)
+    dims = ["N", *([channels, *sides][axis] for axis in order)]
+    perm = [0, *(1 + order.index(axis) for axis in range(axes + 1))]
     model = parser.parse_model(
         TEXT.format(
             dims=", ".join(map(str, dims)),
-            name="last" if is_last else "x",
+            name="turned" if channel_axis else "x",
             axes=axes,
             places=", ".join(map(str, range(2, axes + 2))),
-            entry=f"x = Transpose <perm = {perm}> (last)" if is_last else "",
+            entry=f"x = Transpose <perm = {perm}> (turned)" if channel_axis else "",
             pads=", ".join(["1"] * (2 * axes)),
         )
     )
@@ -53,9 +55,9 @@ def bump(at: tuple[int, ...], sides: tuple[int, ...], height: float = 3.0) -> Ar
 
 
 def planted(
-    at: tuple[int, ...], sides: tuple[int, ...], *, channel: int = 0, channels: int = 2, is_last: bool = False
+    at: tuple[int, ...], sides: tuple[int, ...], *, channel: int = 0, channels: int = 2, channel_axis: int = 0
 ) -> Array:
     """Silence with a bump in one channel."""
     found = np.zeros((channels, *sides), np.float32)
     found[channel] = bump(at, sides)
-    return np.moveaxis(found, 0, -1) if is_last else found
+    return np.moveaxis(found, 0, channel_axis)

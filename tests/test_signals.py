@@ -33,8 +33,8 @@ from onnxcam.errors import (
 L = 80
 
 
-def explainer(length: int | str = L, *, channels: int = 2, is_last: bool = False, **wish: Any) -> Explainer:
-    return Explainer(convert(bumps(length, channels=channels, is_last=is_last), **wish).to_bytes(), threads=1)
+def explainer(length: int | str = L, *, channels: int = 2, channel_axis: int = 0, **wish: Any) -> Explainer:
+    return Explainer(convert(bumps(length, channels=channels, channel_axis=channel_axis), **wish).to_bytes(), threads=1)
 
 
 def npy(array: Any) -> bytes:
@@ -48,12 +48,12 @@ def onnxcam(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
     return Command(monkeypatch, capsys)
 
 
-@pytest.mark.parametrize("is_last", [False, True], ids=["channels first", "channels last"])
+@pytest.mark.parametrize("channel_axis", [0, -1], ids=["channels first", "channels last"])
 @pytest.mark.parametrize("channels", [2, 12])
 @pytest.mark.parametrize("at", [9, 40, 71])
-def test_the_heatmap_peaks_where_the_bump_is(at: int, channels: int, is_last: bool):
-    found = explainer(channels=channels, is_last=is_last)(
-        planted((at,), (L,), channel=channels - 1, channels=channels, is_last=is_last), 1
+def test_the_heatmap_peaks_where_the_bump_is(at: int, channels: int, channel_axis: int):
+    found = explainer(channels=channels, channel_axis=channel_axis)(
+        planted((at,), (L,), channel=channels - 1, channels=channels, channel_axis=channel_axis), 1
     )
     assert isinstance(found, SignalExplanation)
     assert (found.heatmap.shape, found.heatmap.dtype, found.status) == ((L,), np.float32, "ok")
@@ -70,16 +70,16 @@ def test_grad_cam_is_the_running_sum_of_the_bump():
 
 def test_a_signal_of_one_channel_needs_no_axis_for_it():
     x = bump((50,), (L,))
-    for is_last in (False, True):
-        one = explainer(channels=1, is_last=is_last)
-        whole = x[:, None] if is_last else x[None]
+    for channel_axis in (0, -1):
+        one = explainer(channels=1, channel_axis=channel_axis)
+        whole = np.expand_dims(x, channel_axis)
         np.testing.assert_array_equal(one(x, 0).heatmap, one(whole, 0).heatmap)
         assert one(x, 0).array.shape == (1, L)
 
 
 def test_score_class_and_array_are_told():
-    x = planted((30,), (L,), channel=1, is_last=True)
-    found = explainer(is_last=True, labels=["left", "right"])(x)
+    x = planted((30,), (L,), channel=1, channel_axis=-1)
+    found = explainer(channel_axis=-1, labels=["left", "right"])(x)
     assert (found.target_index, found.label, found.name) == (1, "right", "right")
     np.testing.assert_allclose(found.target_score, np.convolve(x[:, 1], np.ones(3), "same").mean(), rtol=1e-5)
     np.testing.assert_allclose(found.scores, [0, found.target_score], atol=1e-6)
@@ -151,19 +151,19 @@ def test_methods_of_many_gradients_find_the_bump(driver: str, options: dict[str,
 
 
 def test_integrated_gradients_add_up_to_the_score():
-    x = planted((30,), (L,), is_last=True)
-    found = explainer(method="integrated-gradients", is_last=True)(x, 0)
+    x = planted((30,), (L,), channel_axis=-1)
+    found = explainer(method="integrated-gradients", channel_axis=-1)(x, 0)
     assert found.attribution is not None
     np.testing.assert_allclose(found.attribution.sum(), found.target_score, rtol=1e-4)
     np.testing.assert_allclose(found.attribution[:, 1], 0)
 
 
-@pytest.mark.parametrize("is_last", [False, True])
-def test_occlusion_is_what_the_score_loses(is_last: bool):
-    x = planted((30,), (L,), is_last=is_last)
-    one = explainer(is_last=is_last, normalize="captum")
+@pytest.mark.parametrize("channel_axis", [0, -1])
+def test_occlusion_is_what_the_score_loses(channel_axis: int):
+    x = planted((30,), (L,), channel_axis=channel_axis)
+    one = explainer(channel_axis=channel_axis, normalize="captum")
     found = one(x, 0, driver="occlusion", options={"window": 5, "stride": 5, "fill": "zero"})
-    axis = 0 if is_last else 1
+    axis = 0 if channel_axis else 1
     whole = np.convolve(x.sum(1 - axis), np.ones(3), "same").mean()
     for start in (0, 25, 30):
         hidden = x.sum(1 - axis)

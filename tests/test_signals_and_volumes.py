@@ -30,16 +30,15 @@ TARGETS = (3, 0)
 class Net(nn.Module):  # type: ignore[misc, name-defined]
     """Two convolutions with a pool between, the mean over space, a dense layer."""
 
-    def __init__(self, axes: int, channels: int, *, is_last: bool = False) -> None:
+    def __init__(self, axes: int, channels: int, *, at: int = 1) -> None:
         super().__init__()
         conv, pool = getattr(nn, f"Conv{axes}d"), getattr(nn, f"MaxPool{axes}d")
         self.first, self.pool = conv(channels, 6, 3, padding=1), pool(2)
         self.second, self.head = conv(6, 8, 3, padding=1), nn.Linear(8, 5)
-        self.is_last = is_last
+        self.at = at
 
     def features(self, x: Any) -> Any:
-        x = x.movedim(-1, 1) if self.is_last else x
-        return self.second(self.pool(self.first(x).relu())).relu()
+        return self.second(self.pool(self.first(x.movedim(self.at, 1)).relu())).relu()
 
     def forward(self, x: Any) -> Any:
         a = self.features(x)
@@ -47,13 +46,12 @@ class Net(nn.Module):  # type: ignore[misc, name-defined]
 
 
 class Case:
-    """A net, two inputs, and the net as ONNX with free sizes."""
+    """A net, two inputs with their channels on axis `at`, and the net as ONNX with free sizes."""
 
-    def __init__(self, axes: int, channels: int, size: tuple[int, ...], *, is_last: bool = False) -> None:
+    def __init__(self, axes: int, channels: int, size: tuple[int, ...], *, at: int = 1) -> None:
         torch.manual_seed(0)
-        self.net = Net(axes, channels, is_last=is_last).eval()
-        shape = (2, *size, channels) if is_last else (2, channels, *size)
-        self.x, self.size = torch.randn(shape), size
+        self.net = Net(axes, channels, at=at).eval()
+        self.x, self.size = torch.randn(2, channels, *size).movedim(1, at).contiguous(), size
         self.model = convert_source(Request(source=self.net, example=self.x[:1])).model
 
     def heatmaps(self, *, targets: Any = TARGETS, **wish: Any) -> Array:
@@ -65,9 +63,11 @@ class Case:
 MADE: dict[str, Callable[[], Case]] = {
     "signal": lambda: Case(1, 2, (40,)),
     "signal of twelve channels": lambda: Case(1, 12, (30,)),
-    "signal of twelve channels, last": lambda: Case(1, 12, (50,), is_last=True),
+    "signal of twelve channels, last": lambda: Case(1, 12, (50,), at=-1),
     "volume": lambda: Case(3, 1, (8, 12, 10)),
-    "volume, channels last": lambda: Case(3, 2, (6, 10, 8), is_last=True),
+    "volume, channels last": lambda: Case(3, 2, (6, 10, 8), at=-1),
+    "video, frames first": lambda: Case(3, 3, (8, 12, 10), at=2),
+    "video of four frames, which come first": lambda: Case(3, 3, (4, 12, 10), at=2),
 }
 MODE = {1: "linear", 3: "trilinear"}
 
@@ -118,8 +118,7 @@ def test_the_default_layer_is_the_last_before_space_is_averaged(case: Case):
 def test_the_samples_themselves_can_be_explained(method: str, case: Case):
     x = case.x.clone().requires_grad_()
     (g,) = torch.autograd.grad(case.net(x)[torch.arange(2), torch.tensor(TARGETS)].sum(), x)
-    axis = -1 if case.net.is_last else 1
-    raw = g.abs().amax(axis) if method == "saliency" else (g * x).sum(axis)
+    raw = g.abs().amax(case.net.at) if method == "saliency" else (g * x).sum(case.net.at)
     expected = np.stack([_cut(m) for m in raw.detach().numpy()])
     np.testing.assert_allclose(case.heatmaps(method=method), expected, atol=2e-5)
 
@@ -221,9 +220,11 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The page's text, in a folder with the files that it speaks of."""
     onnx.save(Case(1, 12, (1000,)).model, tmp_path / "ecg.onnx")
     onnx.save(Case(3, 1, (8, 12, 10)).model, tmp_path / "ct.onnx")
+    onnx.save(Case(3, 3, (16, 32, 32), at=2).model, tmp_path / "clips.onnx")
     rng = np.random.default_rng(0)
     np.save(tmp_path / "ecg.npy", rng.standard_normal((12, 1000)))
     np.save(tmp_path / "ct.npy", rng.standard_normal((8, 12, 10)))
+    np.save(tmp_path / "clip.npy", rng.standard_normal((16, 3, 32, 32)))
     monkeypatch.chdir(tmp_path)
     return (Path(__file__).parent.parent / "docs" / "signals-and-volumes.md").read_text(encoding="utf-8")
 
@@ -234,13 +235,14 @@ def test_the_pages_code_runs(page: str):
         names: dict[str, Any] = {}
         exec(compile(block, "signals-and-volumes.md", "exec"), names)
         shapes.append(names["found"].heatmap.shape)
-    assert shapes == [(1000,), (8, 12, 10)]
+    assert shapes == [(1000,), (8, 12, 10), (16, 32, 32)]
     assert {path.name for path in Path().glob("*.png")} == {
         "ecg.png",
         "slice.png",
         "other.png",
         "side.png",
         "mosaic.png",
+        "frames.png",
     }
 
 

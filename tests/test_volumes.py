@@ -12,15 +12,16 @@ from command_line import Command, saved
 from signal_nets import Array, bump, bumps, planted
 
 from onnxcam import Explainer, VolumeExplanation, convert
-from onnxcam.errors import ArrayMismatch, InvalidSlice, OnlyPictures, UnknownChoice
+from onnxcam.errors import ArrayMismatch, InvalidSlice, OnlyForPictures, OnlyPictures, UnknownChoice
+from onnxcam.factorization import factorize
 from onnxcam.overlay import blend
 
 SIDES = (10, 16, 24)
 PLACES = [(2, 4, 5), (5, 8, 20), (8, 12, 12)]
 
 
-def explainer(*sides: int | str, channels: int = 2, is_last: bool = False, **wish: Any) -> Explainer:
-    model = bumps(*(sides or SIDES), channels=channels, is_last=is_last)
+def explainer(*sides: int | str, channels: int = 2, channel_axis: int = 0, **wish: Any) -> Explainer:
+    model = bumps(*(sides or SIDES), channels=channels, channel_axis=channel_axis)
     return Explainer(convert(model, **wish).to_bytes(), threads=1)
 
 
@@ -37,19 +38,19 @@ def found() -> VolumeExplanation:
     return explained
 
 
-@pytest.mark.parametrize("is_last", [False, True], ids=["channels first", "channels last"])
+@pytest.mark.parametrize("channel_axis", [0, 1, -1], ids=["channels first", "frames first", "channels last"])
 @pytest.mark.parametrize("at", PLACES)
-def test_the_heatmap_peaks_where_the_bump_is(at: tuple[int, ...], is_last: bool):
-    found = explainer(is_last=is_last)(planted(at, SIDES, channel=1, is_last=is_last), 1)
+def test_the_heatmap_peaks_where_the_bump_is(at: tuple[int, ...], channel_axis: int):
+    found = explainer(channel_axis=channel_axis)(planted(at, SIDES, channel=1, channel_axis=channel_axis), 1)
     assert (found.heatmap.shape, found.heatmap.dtype, found.status) == (SIDES, np.float32, "ok")
     assert peak(found.heatmap) == at
 
 
 def test_a_volume_of_one_channel_needs_no_axis_for_it():
     x = bump(PLACES[0], SIDES)
-    for is_last in (False, True):
-        one = explainer(channels=1, is_last=is_last)
-        np.testing.assert_array_equal(one(x, 0).heatmap, one(x[..., None] if is_last else x[None], 0).heatmap)
+    for channel_axis in (0, 1, -1):
+        one = explainer(channels=1, channel_axis=channel_axis)
+        np.testing.assert_array_equal(one(x, 0).heatmap, one(np.expand_dims(x, channel_axis), 0).heatmap)
 
 
 def test_several_give_what_each_gives_alone():
@@ -61,8 +62,10 @@ def test_several_give_what_each_gives_alone():
             np.testing.assert_allclose(found.heatmap, one(volume).heatmap, atol=1e-6)
 
 
-def test_where_sides_are_open_several_may_differ_in_them():
-    many = explainer("D", "H", "W")([planted((2, 3, 4), (5, 6, 7)), planted((6, 7, 3), (9, 10, 8))])
+@pytest.mark.parametrize("channel_axis", [0, 1, -1], ids=["channels first", "frames first", "channels last"])
+def test_where_sides_are_open_several_may_differ_in_them(channel_axis: int):
+    volumes = [planted(at, n, channel_axis=channel_axis) for at, n in (((2, 3, 4), (5, 6, 7)), ((6, 7, 3), (9, 10, 8)))]
+    many = explainer("D", "H", "W", channel_axis=channel_axis)(volumes)
     assert [one.heatmap.shape for one in many] == [(5, 6, 7), (9, 10, 8)]
     assert [peak(one.heatmap) for one in many] == [(2, 3, 4), (6, 7, 3)]
 
@@ -74,12 +77,12 @@ def test_several_targets_give_the_maps_that_each_gives_alone():
 
 
 @pytest.mark.parametrize("driver", ["occlusion", "rise", "integrated-gradients", "smoothgrad"])
-@pytest.mark.parametrize("is_last", [False, True], ids=["channels first", "channels last"])
-def test_methods_of_many_passes_find_the_bump(driver: str, is_last: bool):
+@pytest.mark.parametrize("channel_axis", [0, 1, -1], ids=["channels first", "frames first", "channels last"])
+def test_methods_of_many_passes_find_the_bump(driver: str, channel_axis: int):
     options = {"rise": {"masks": 1500, "cells": 4}, "smoothgrad": {"noise": 0.01, "of": "input"}}.get(driver, {})
     # By the logit: a probability that starts at one half leaves RISE, which takes no base off, little to tell apart.
-    one = explainer(is_last=is_last, method=driver, score="logit")
-    found = one(planted(PLACES[1], SIDES, is_last=is_last), 0, options=options)
+    one = explainer(channel_axis=channel_axis, method=driver, score="logit")
+    found = one(planted(PLACES[1], SIDES, channel_axis=channel_axis), 0, options=options)
     assert found.heatmap.shape == SIDES
     assert np.abs(np.subtract(peak(found.heatmap), PLACES[1])).max() <= 3
 
@@ -104,6 +107,34 @@ def test_a_volume_of_another_shape_is_refused_in_one_line(shape: tuple[int, ...]
     with pytest.raises(ArrayMismatch, match=said) as caught:
         explainer()(np.zeros(shape, np.uint8))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("shape", "said"),
+    [
+        ((10, 16, 24), r"videos of shape \(10, 2, 16, 24\) as \(frames, channels, height, width\)"),
+        ((2, 10, 16, 24), r"moveaxis\(array, 0, 1\)"),
+        ((10, 16, 24, 2), r"moveaxis\(array, -1, 1\)"),
+    ],
+)
+def test_a_video_of_another_shape_is_told_where_its_channels_belong(shape: tuple[int, ...], said: str):
+    with pytest.raises(ArrayMismatch, match=said):
+        explainer(channel_axis=1)(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize("channel_axis", [0, 1])
+def test_factorization_is_for_pictures(channel_axis: int):
+    with pytest.raises(OnlyForPictures, match="A factorisation"):
+        factorize(bumps(*SIDES, channel_axis=channel_axis), planted(PLACES[0], SIDES, channel_axis=channel_axis))
+
+
+def test_a_video_with_frames_first_is_drawn_as_one_with_channels_first(tmp_path: Path):
+    clip = planted(PLACES[1], SIDES)
+    np.save(tmp_path / "clip.npy", clip.swapaxes(0, 1))
+    found, same = explainer(channel_axis=1)(tmp_path / "clip.npy", 0), explainer()(clip, 0)
+    np.testing.assert_array_equal(found.mosaic().array, same.mosaic().array)
+    np.testing.assert_array_equal(found.overlay(slice=5).array, same.overlay(slice=5).array)
+    assert found.strongest() == PLACES[1][0]
 
 
 def test_the_slice_is_the_one_that_the_heatmap_has_most_of(found: VolumeExplanation):
@@ -212,12 +243,12 @@ def test_a_volume_of_zeros_is_drawn_too():
 
 
 def test_the_command_writes_a_mosaic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any):
-    onnxcam, x = Command(monkeypatch, capsys), planted(PLACES[1], SIDES, is_last=True)
-    model = saved(bumps(*SIDES, is_last=True), tmp_path / "net.onnx")
+    onnxcam, x = Command(monkeypatch, capsys), planted(PLACES[1], SIDES, channel_axis=-1)
+    model = saved(bumps(*SIDES, channel_axis=-1), tmp_path / "net.onnx")
     np.save(tmp_path / "volume.npy", x)
     ran = onnxcam("explain", model, tmp_path / "volume.npy", "-o", tmp_path / "out", "--save-heatmap")
     assert ran.code == 0, ran.err
-    expected = explainer(is_last=True)(x)
+    expected = explainer(channel_axis=-1)(x)
     np.testing.assert_array_equal(np.load(tmp_path / "out" / "volume.cam.npy"), expected.heatmap)
     drawn = cv2.imread(str(tmp_path / "out" / "volume.cam.png"))[..., ::-1]
     np.testing.assert_array_equal(drawn, expected.mosaic().array)

@@ -84,7 +84,7 @@ class Probe:
 
     @property
     def channel_axis(self) -> int:
-        """Where the colours lie in x: first or last."""
+        """Where the colours lie in x: first, last, or second, behind the frames of a video."""
         return self.layout.index("C")
 
     @property

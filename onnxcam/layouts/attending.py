@@ -30,4 +30,4 @@ def form_of_attention(value: Value, axes: Axes) -> Attending | None:
     heads = size_of(axes[0][1:]) if len(axes) == 3 else 0
     if form is None or not isinstance(heads, int) or any(atom.kind != BATCH for atom in axes[0][:1]):
         return None
-    return Attending(Form("NQT" if heads else "NCQT", form.grid, form.prefix), heads)
+    return Attending(Form("NQT" if heads else "NCQT", form.grid, form.prefix, form.order), heads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from onnxcam.graph import Node, Value
 from onnxcam.layouts.forms import Form
@@ -53,10 +54,12 @@ def choose(reach: Reach, forms: Mapping[Value, Form]) -> Choice | None:
       of one that closes with a pool, what lies before that.
     - of a net with a class token, the input of the last attention that reads tokens of the picture: of ViT the output
       of the last block's first norm. Queries, keys and values that are projected from it are passed over.
+    - where each frame of a video has class tokens, the same of the attention that they gather the frame's places with.
     - beside another way to the score a maximum over all places is none: only one of them has a gradient there.
     - where several maps go to the score on separate ways, as of two scales, the last map of the last way; what lies
       before they part only if it has the same grid.
     """
+    forms = {value: form for value, form in forms.items() if not reach.dead.get(value)}
     found = _chosen(reach, forms)
     if found is None or not any(end.op_type in MAXIMA for end in reach.ends()):
         return found
@@ -65,7 +68,7 @@ def choose(reach: Reach, forms: Mapping[Value, Form]) -> Choice | None:
 
 
 def _chosen(reach: Reach, forms: Mapping[Value, Form]) -> Choice | None:
-    ends = reach.ends()
+    ends = [node for end in reach.ends() for node in _gathering(end, reach, forms) or [end]]
     last = (_last_common(reach, forms, ends[:1]) or _last(reach, forms, ends[0])) if ends else None
     if last is None:
         return None
@@ -119,6 +122,15 @@ def _is_projection(value: Value, reach: Reach) -> bool:
     """Whether it is made of one tensor of the picture's by what projects."""
     node = value.producer
     return node is not None and node.op_type in PROJECTING and len(reach.live_inputs(node)) == 1
+
+
+def _gathering(end: Node, reach: Reach, forms: Mapping[Value, Form]) -> list[Node]:
+    """The attention by which class tokens of the frames have gathered their places, where frames end later; or none."""
+    if _is_attention(end, reach):
+        return []
+    behind = takewhile(lambda value: value not in forms, (value for value, _ in _back(reach, [end])))
+    makers = (value.producer for value in behind if reach.dead.get(value))
+    return [node for node in makers if node is not None and _is_attention(node, reach)][:1]
 
 
 def _is_attention(end: Node, reach: Reach) -> bool:

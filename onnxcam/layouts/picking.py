@@ -28,7 +28,7 @@ PICKS = frozenset(("Slice", "Split", "Gather"))
 
 def is_grid(axis: Axis) -> bool:
     """Whether it counts the places of a grid and nothing beside them."""
-    return is_only(axis, "HW") or is_only(axis, "DHW")
+    return any(is_only(axis, order) for order in ("HW", "DHW", "HWD"))
 
 
 def tokens(axis: Axis) -> Atom | None:
@@ -69,8 +69,12 @@ def slice_(step: Step) -> Axes:
     listed = [axis % len(known) for axis in (range(len(starts or known)) if axes is None else axes)]
     first = {} if starts is None else dict(zip(listed, starts, strict=False))
     is_dense = steps is None or set(steps) == {1}
+    is_told = axes is not None or step.node.optional(3) is None
     found = []
     for index, (axis, size) in enumerate(zip(known, step.shape, strict=True)):
+        if is_told and index not in listed:
+            found.append(axis)
+            continue
         start = first.get(index, 0) if starts is not None else None
         length = size_of(axis)
         start = start + length if isinstance(start, int) and start < 0 and isinstance(length, int) else start

@@ -11,7 +11,8 @@ from onnxcam.graph import Value
 from onnxcam.layer import Layer
 from onnxcam.methods.reruns import counted, scores_of, size_at
 from onnxcam.methods.table import method_of_question
-from onnxcam.methods.without import without_channels
+from onnxcam.methods.without import without_channels, without_channels_of_frames
+from onnxcam.places import frames_apart
 from onnxcam.question import Question
 
 SOURCE = "Desai and Ramaswamy 2020, doi:10.1109/WACV45572.2020.9093360"
@@ -54,8 +55,13 @@ def _score(question: Question) -> Value:
 def _map(question: Question, layer: Layer, fill: Fill, divisor: Value) -> Value:
     """(M, h, w)."""
     op, value = question.tape, question.tape.value(layer.tensor)
-    filled = op.Expand(fill(value, layer.layout), op.Shape(value))
-    left = scores_of(question, without_channels(question, value, layout=layer.layout, filled=filled))
+    parted, layout = frames_apart(value, layer.layout, layer.grid)
+    filled = op.Expand(fill(parted, layout), op.Shape(parted))
+    if layout == layer.layout:
+        variants = without_channels(question, value, layout=layout, filled=filled)
+    else:
+        variants = without_channels_of_frames(value, parted, layout=layout, filled=filled)
+    left = scores_of(question, variants)
     w = (op.Unsqueeze(_score(question), op.ints(2)) - left) / op.Unsqueeze(divisor, op.ints(2))
     a = question.on_grid(value, layer)
     rows = op.MatMul(w, op.Reshape(a, op.ints(0, 0, -1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from onnxcam.graph import Tape, Value
 from onnxcam.layer import Layer, resolve
 from onnxcam.layouts import Followed, Form, Reach, find_picture, form_of, form_of_attention, junctions
 from onnxcam.naming import module_paths
-from onnxcam.places import heads_apart
+from onnxcam.places import heads_apart, on_grid
 from onnxcam.question import Question
 from onnxcam.scores import Scores
 
@@ -62,7 +63,8 @@ def all_maps(reach: Reach) -> list[Layer]:
 
 
 def _layer(value: Value, name: str, form: Form, heads: int) -> Layer:
-    return Layer(name, value.name, value.shape or (), form.layout, True, "attention", form.grid, form.prefix, heads)
+    places = (form.grid, form.prefix, heads, form.order)
+    return Layer(name, value.name, value.shape or (), form.layout, True, "attention", *places)
 
 
 def maps_once(question: Question) -> list[Value]:
@@ -80,7 +82,7 @@ def onlookers(question: Question) -> Value:
     op, layer = question.tape, question.layers[0]
     count = int((layer.shape or ())[-1] or 0)
     weights = np.zeros((1, 1, count), np.float32)
-    places = layer.grid[0] * layer.grid[1] if isinstance(layer.grid[0], int) and isinstance(layer.grid[1], int) else 0
+    places = prod(n for n in layer.grid if isinstance(n, int))
     if layer.prefix and not _goes_on_from_places(question):
         weights[..., 0] = 1
     else:
@@ -115,6 +117,4 @@ def stream(reach: Reach, layer: Layer) -> list[Value]:
 
 def as_grid(rows: Value, layer: Layer) -> Value:
     """(M, T) → (M, h, w): the tokens of the grid."""
-    op, (h, w) = rows.tape, (n if isinstance(n, int) else 0 for n in layer.grid)
-    places = op.Slice(rows, op.ints(layer.prefix), op.ints(layer.prefix + h * w), op.ints(1))
-    return op.Reshape(places, op.ints(-1, h, w))
+    return on_grid(rows, layer.grid, prefix=layer.prefix, order=layer.order)

@@ -104,7 +104,7 @@ def _summed(question: Question, biases: Mapping[str, Bias], rescale: Rescale) ->
     by_grid: dict[object, list[Value]] = {}
     for share, place in full_gradient(question, biases, is_wanted=forms.__contains__):
         form = forms[place]
-        on_grid = channels_first(share, form.layout, grid=form.grid, prefix=form.prefix)
+        on_grid = channels_first(share, form.layout, grid=form.grid, prefix=form.prefix, order=form.order)
         by_grid.setdefault(form.grid, []).append(_rescaled(on_grid, rescale))
     size = picture_size(question.picture)
     return _total([resize(_total(maps), size) for maps in by_grid.values()])

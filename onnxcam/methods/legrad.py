@@ -47,7 +47,7 @@ def _map(question: Question, pool: Pool) -> Value:
     sums = stream(reach_of(question), first)
     form = form_of(sums[-1], question.followed.axes[sums[-1]])
     # Nets whose early stages are convolutions may keep rows and columns between their attentions.
-    axes = [1] if form is None else [at for at, letter in enumerate(form.layout) if letter in "HWT"]
+    axes = [1] if form is None else [at for at, letter in enumerate(form.layout) if letter in "DHWT"]
     seen = []
     for block, attention, layer in zip(_outputs(question, sums), question.tensors, question.layers, strict=True):
         tokens = pool(question.rows_of(block), axes)

@@ -22,7 +22,7 @@ def _is_mean(node: Node, layer: Layer) -> bool:
     if node.op_type == "ReduceMean":
         axes = node.optional(1)
         found = None if axes is None else axes.constant
-        space = {i for i, letter in enumerate(layer.layout) if letter in "DHWT"}
+        space = {i for i, letter in enumerate(layer.layout) if letter in "BDHWT"}  # B, images too: of those no mean
         return found is not None and {int(n) % len(layer.layout) for n in found} == space
     if layer.layout != "NCHW":
         return False

@@ -15,6 +15,7 @@ from onnxcam.layouts import Form, form_of
 from onnxcam.methods.pooled import mean_of
 from onnxcam.methods.reruns import Variants, beside, counted, merged, scores_of, size_at, spread
 from onnxcam.methods.table import method_of_question
+from onnxcam.places import as_tokens, frames_apart
 from onnxcam.question import Question
 from onnxcam.repetition import merge_rows
 
@@ -64,7 +65,7 @@ class Places:
     def __init__(self, question: Question, layer: Layer, kernel: tuple[float, float]) -> None:
         op, value = question.tape, question.tape.value(layer.tensor)
         self.question, self.layer, self.kernel, self.value = question, layer, kernel, value
-        self.axes = [letter for letter in "DHW" if letter in layer.layout] or ["H", "W"]
+        self.axes = "DHW"[-len(layer.grid) :]
         self.sides = [
             n if isinstance(n, int) else size_at(value, layer.layout.index(letter))
             for n, letter in zip(layer.grid, self.axes, strict=True)
@@ -94,7 +95,8 @@ class Places:
 
     def of_layer(self) -> Variants:
         """The variants of the layer, and of what goes around it."""
-        forms = {self.value: Form(self.layer.layout, self.layer.grid, self.layer.prefix), **self._around()}
+        layer = self.layer
+        forms = {self.value: Form(layer.layout, layer.grid, layer.prefix, layer.order), **self._around()}
 
         def make(numbers: Value) -> Mapping[Value, Value]:
             masks = self.masks(numbers)
@@ -132,15 +134,23 @@ class Places:
 
 def _masked(value: Value, form: Form, masks: Value) -> Value:
     """(N·R, …); tokens beside the grid stay."""
-    op, layout = masks.tape, form.layout
-    if "T" not in layout:
-        mask = spread(masks, "R" + "".join(axis for axis in "DHW" if axis in layout), layout)
+    parted, layout = frames_apart(value, form.layout, form.grid)
+    if "T" in layout:
+        mask = spread(_of_tokens(parted, form, masks), "RDT" if "D" in layout else "RT", layout)
     else:
-        flat, total = op.Reshape(masks, op.ints(0, -1)), (value.shape or ())[layout.index("T")]
-        rest = total - form.prefix - prod(n for n in form.grid if isinstance(n, int)) if isinstance(total, int) else 0
-        whole = op.Pad(flat, op.ints(0, form.prefix, 0, rest), 1.0) if form.prefix or rest else flat
-        mask = spread(whole, "RT", layout)
-    return merged(op.Mul(beside(value, layout, op), _like(mask, value)), value, layout)
+        mask = spread(masks, "R" + "DHW"[-len(form.grid) :], layout)
+    return merged(masks.tape.Mul(beside(parted, layout, masks.tape), _like(mask, value)), value, layout)
+
+
+def _of_tokens(parted: Value, form: Form, masks: Value) -> Value:
+    """(R, T), or (R, D, T) where frames are apart: 1 for the tokens beside the grid."""
+    op, front = masks.tape, len(parted.shape or ()) - 2
+    flat, total = as_tokens(masks, form.order, front=front), (parted.shape or ())[form.layout.index("T") + front - 1]
+    places = prod(n for n in form.grid[front - 1 :] if isinstance(n, int))
+    rest = total - form.prefix - places if isinstance(total, int) else 0
+    if not form.prefix and not rest:
+        return flat
+    return op.Pad(flat, op.ints(*[0] * front, form.prefix, *[0] * front, rest), 1.0)
 
 
 def _like(masks: Value, value: Value) -> Value:

@@ -59,6 +59,15 @@ def without_channels(question: Question, value: Value, *, layout: str, filled: V
     return Variants([part.start for part in parts], count, make, is_picked)
 
 
+def without_channels_of_frames(value: Value, parted: Value, *, layout: str, filled: Value) -> Variants:
+    """A variant for each channel of what lays frames beside the images, (N·D, …): all above it runs again.
+
+    `parted`: the value with an axis of frames, laid out like that; `filled`: a tensor like it.
+    """
+    part, count = Part(parted, filled, layout, None), size_at(parted, layout.index("C"))
+    return Variants([value], count, lambda numbers: {value: _replaced(part, numbers, count, whole=value)})
+
+
 def _parts(question: Question, value: Value, *, layout: str, filled: Value) -> Iterator[Part]:
     """The linear layers that read the channels, and the tensors of them that something else reads."""
     op, end = question.tape, question.scores.values
@@ -77,12 +86,12 @@ def _parts(question: Question, value: Value, *, layout: str, filled: Value) -> I
         yield Part(x, replay(op, {value: filled}, x, lambda constant: constant)[x], layouts[x], linear)
 
 
-def _replaced(part: Part, numbers: Value, count: int | Value) -> Value:
-    """(N·R, …), the tensor itself."""
+def _replaced(part: Part, numbers: Value, count: int | Value, *, whole: Value | None = None) -> Value:
+    """(N·R, …), the tensor itself; `whole`: as it is in the model, where the part lies there in another shape."""
     place, layout, channels = numbers.tape, part.layout, counted(part.value.tape, count)
     is_gone = spread(place.Equal(channels, place.Unsqueeze(numbers, place.ints(1))), "RC", layout)
     kept, filled = (beside(x, layout, place) for x in (part.value, part.filled))
-    return merged(place.Where(is_gone, filled, kept), part.value, layout)
+    return merged(place.Where(is_gone, filled, kept), part.value if whole is None else whole, layout)
 
 
 def _behind(part: Part, linear: Linear, index: Value, *, columns: Columns | None) -> Value:
