@@ -192,6 +192,7 @@ ROWS = [
     Row("deconvnet", CAPTUM, "Deconvolution", captum_picture("Deconvolution"), **WHOLE),
     Row("guided-gradcam", CAPTUM, "GuidedGradCam", captum_picture("GuidedGradCam"), output="attribution", needs=MAPS),
     Row("lrp-epsilon", CAPTUM, "LRP", captum_picture("LRP"), needs=PLAIN, **WHOLE),
+    Row("deeplift", CAPTUM, "DeepLift", captum_picture("DeepLift"), needs=PLAIN, **WHOLE),
     Row(
         "integrated-gradients",
         CAPTUM,

@@ -66,6 +66,8 @@ lrp-epsilon-alpha2beta1       map        rule       rule       map        map   
 lrp-epsilon-alpha2beta1-flat  map        rule       rule       map        map        map        flat
 lrp-epsilon-gamma-box         map        rule       rule       map        map        map        map
 lrp-attention                 map        map        map        map        map        map        map
+deeplift                      map        map        map        map        map        map        map
+deeplift-shap                 map        map        map        map        map        map        map
 rollout                       attention  map        attention  attention  attention  attention  attention
 gradient-rollout              attention  map        attention  attention  attention  attention  attention
 fem                           map        map        map        map        map        map        places

@@ -387,7 +387,8 @@ def test_half_precision_gives_nearly_the_same_shares(method: str):
         for model, given in ((cnn(), x), (half(cnn()), x.astype(np.float16)))
     )
     assert narrow.dtype == np.float32
-    close(narrow, wide, 0.05)
+    # A baseline of one colour has equal elements in a pool's windows, of which rounding chooses one.
+    close(narrow, wide, 0.1 if method == "deeplift-shap" else 0.05)
 
 
 QUANTIZED = """

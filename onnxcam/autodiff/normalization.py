@@ -125,8 +125,8 @@ def local_response_normalization(g: Value, node: Node) -> Value:
     bias: float = node.attributes.get("bias", 1.0)
     share: float = node.attributes.get("alpha", 1e-4) / size
     before, after = (size - 1) // 2, size // 2
-    base = _window_sum(x * x, node, before=before, after=after) * share + bias
-    crossing = _window_sum(g * node.output / base, node, before=after, after=before)
+    base = window_sum(x * x, node, before=before, after=after) * share + bias
+    crossing = window_sum(g * node.output / base, node, before=after, after=before)
     return g * base ** (-beta) - x * (crossing * (2.0 * beta * share))
 
 
@@ -143,7 +143,7 @@ def standardized(x: Value, axes: Sequence[int], *, epsilon: float) -> tuple[Valu
     return cast_like(centred * inverse, x), cast_like(inverse, x)
 
 
-def _window_sum(x: Value, node: Node, *, before: int, after: int) -> Value:
+def window_sum(x: Value, node: Node, *, before: int, after: int) -> Value:
     """The sum over each channel and its neighbours: `before` channels before it, `after` after it."""
     op, size = node.tape, before + after + 1
     spatial = [0] * (rank_of(node.x, node) - 2)

@@ -14,6 +14,7 @@ from onnxcam.methods import pixels as pixels
 from onnxcam.methods import recipro as recipro
 from onnxcam.methods import refinement as refinement
 from onnxcam.methods import relevance as relevance
+from onnxcam.methods import rescaling as rescaling
 from onnxcam.methods import rollout as rollout
 from onnxcam.methods import statistics as statistics
 

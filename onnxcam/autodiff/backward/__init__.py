@@ -9,6 +9,9 @@ from onnxcam.autodiff.backward.composites import epsilon_plus_flat as epsilon_pl
 from onnxcam.autodiff.backward.composites import relevance_table as relevance_table
 from onnxcam.autodiff.backward.composites import uniform as uniform
 from onnxcam.autodiff.backward.passing import MAXIMUM_AS_MEAN as MAXIMUM_AS_MEAN
+from onnxcam.autodiff.backward.reference import Reference as Reference
 from onnxcam.autodiff.backward.registry import TABLES as TABLES
 from onnxcam.autodiff.backward.registry import rules_named as rules_named
+from onnxcam.autodiff.backward.rescale import rescale_table as rescale_table
+from onnxcam.autodiff.backward.rescale_captum import rescale_table_of_captum as rescale_table_of_captum
 from onnxcam.autodiff.backward.table import BackwardTable as BackwardTable
