@@ -47,12 +47,12 @@ class Repeats:
             return repeat_rows(value, self.count)
         node, is_float = value.producer, value.dtype is not None and value.dtype.kind in "fV"
         # The mask of shifted windows has a row for each of them, and places of its own for none of the images.
-        if node is None or (is_float and value in self.followed.reached):
+        if node is None or (is_float and self._is_placed(value)):
             return self._rows(value)
         return self._shape(node) if node.op_type == "Shape" else self._again(value, node)
 
     def _again(self, value: Value, node: Node) -> Value:
-        """Arithmetic on sizes, once more."""
+        """Arithmetic on sizes, or on tensors of which it is not known where their images lie, once more."""
         if not node.reads.issubset(node.inputs):
             raise NotRepeatable(node.output.name, f"comes from {node.op_type}, which cannot be run again")
         inputs = [None if x is None else self.of(x) for x in node.inputs]
@@ -62,7 +62,7 @@ class Repeats:
     def _shape(self, node: Node) -> Value:
         """The shape of a repeated tensor, without repeating it."""
         op, rank = node.tape, len(node.x.shape or (None,))
-        if node.x not in self.followed.reached:
+        if not self._is_placed(node.x):
             return self._again(node.output, node)
         axis, _ = self._place(node.x)
         ones = [op.ints(*[1] * axis), self.count, op.ints(*[1] * (rank - 1 - axis))]
@@ -77,6 +77,13 @@ class Repeats:
         op, front = value.tape, [0] * axis
         parted = op.Reshape(value, _target(value, [*front, -1, inner], axis=axis))
         return op.Reshape(repeat_rows(parted, self.count, axis=axis), _target(value, [*front, -1], axis=axis))
+
+    def _is_placed(self, value: Value) -> bool:
+        """Whether it is known where the images lie: an axis counts them, or the first is as long as the picture's."""
+        counts_images = any(atom.kind == "N" for axis in self.followed.axes.get(value, ()) for atom in axis)
+        images = (self.followed.picture.shape or (None,))[0]
+        is_alike = images is None or (value.shape or (None,))[0] in (images, None)
+        return value in self.followed.reached and (counts_images or is_alike)
 
     def _place(self, value: Value) -> tuple[int, int]:
         """The axis that counts the images, and how many entries each of them has on it: heads, windows."""
