@@ -88,7 +88,7 @@ def _shown(default: object) -> str:
 
 def conventions() -> str:
     """The table of normalisations."""
-    rows = [f"| `{name}` | {(f.__doc__ or '').strip()} |" for name, f in CONVENTIONS.items()]
+    rows = [f"| `{name}` | {' '.join((f.__doc__ or '').split())} |" for name, f in CONVENTIONS.items()]
     return "\n".join(["| `--normalize` | from raw map to heatmap |", "|---|---|", *rows])
 
 
