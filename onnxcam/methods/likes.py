@@ -20,7 +20,7 @@ HAVE: Mapping[str, tuple[str, ...]] = {
     ),
     "captum": (
         "gradcam", "hirescam", "activation-mean", "saliency", "input-x-gradient", "guided-backprop", "deconvnet",
-        "guided-gradcam", "lrp-epsilon", "integrated-gradients", "smoothgrad", "squaregrad", "vargrad",
+        "guided-gradcam", "lrp-epsilon", "deeplift", "deeplift-shap", "integrated-gradients", "smoothgrad", "squaregrad", "vargrad",
         "gradient-shap", "expected-gradients", "occlusion", "feature-ablation", "shapley-sampling", "kernelshap",
         "lime",
     ),
