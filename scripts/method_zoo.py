@@ -166,7 +166,7 @@ def listed(names: Iterable[str]) -> str:
 def cell(nets: Mapping[str, Results], method: str) -> str:
     """What becomes of a method in the nets of a kind."""
     found = {outcome(net[method]): None for net in nets.values() if method in net}
-    return ", ".join(found) or "?"
+    return ", ".join(found) or "not tried"
 
 
 def outcome(row: Mapping[str, Any]) -> str:
