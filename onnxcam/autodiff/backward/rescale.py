@@ -129,12 +129,17 @@ def _half_way(reference: Reference) -> RuleFunction:
 
 def _division(reference: Reference) -> RuleFunction:
     def rule(g: Value, node: Node) -> Contributions:
-        """Δ(a/b) = mean(1/b) Δa − mean(a)/(b b̄) Δb."""
-        a, b = node.input(0), node.input(1)
-        other = reference.of(b)
+        """Δ(a/b) = ((b + b̄) Δa − (b ȳ + b̄ y) Δb) / (b² + b̄²), y = a/b.
+
+        That is Δa/b − ȳ Δb/b and Δa/b̄ − y Δb/b̄, the larger divisor counting more: a norm that is 0 on the baseline, as
+        of a black picture without biases, blows nothing up.
+        """
+        b, y = node.input(1), node.output
+        other, before = reference.of(b), reference.of(y)
         if other == b:
             return [g / b, None]
-        return [g * ((b + other) * 0.5 / (b * other)), -(g * (reference.mean(a) / (b * other)))]
+        share = g / (b * b + other * other)
+        return [share * (b + other), -(share * (b * before + other * y))]
 
     return rule
 
