@@ -92,14 +92,19 @@ def test_what_the_inputs_add_is_what_the_output_has_changed(text: str):
     assert found == pytest.approx((start * (after - before)).sum(), rel=2e-8, abs=1e-9)
 
 
-def test_a_norm_of_nothing_on_the_baseline_blows_nothing_up():
-    """x over its length, which black pixels do not have; the multipliers stay as large as what they explain."""
-    x, tiny = normal(2, 4, 3, 5), np.array(1e-12)
-    proto = model("n = ReduceL2(x, axes); m = Max(n, tiny); y = Div(x, m)", x, axes=CONSTANTS["axes"], tiny=tiny)
-    after, start = np.asarray(evaluated(proto, x)), normal(2, 4, 3, 5, seed=2)
+@pytest.mark.parametrize(
+    "text", ["n = ReduceL2(x, axes); m = Max(n, tiny); y = Div(x, m)", "y = LayerNormalization(x, five, bias5)"]
+)
+def test_a_norm_of_nothing_on_the_baseline_blows_nothing_up(text: str):
+    """Black pixels have no length and no deviation; the multipliers stay as large as what they explain."""
+    x = normal(2, 4, 3, 5)
+    used = {name: value for name, value in {**CONSTANTS, "tiny": np.array(1e-12)}.items() if name in text}
+    proto = model(text, x, **used)
+    after, before = (np.asarray(evaluated(proto, given)) for given in (x, np.zeros_like(x)))
+    start = normal(*after.shape, seed=2)
     found = multipliers(proto, x, np.zeros_like(x), start)
     assert np.abs(found).max() < 100.0
-    assert (found * x).sum() == pytest.approx((start * after).sum(), rel=1e-8)
+    assert (found * x).sum() == pytest.approx((start * (after - before)).sum(), rel=1e-8)
 
 
 def scores_of(model: onnx.ModelProto, x: Array) -> Array:

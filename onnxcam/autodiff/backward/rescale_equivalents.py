@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 
-from onnxcam.autodiff.casting import cast_like
+from onnxcam.autodiff.casting import cast_like, widened
 from onnxcam.autodiff.extents import axis_of, rank_of, shape_of
-from onnxcam.autodiff.normalization import per_channel, standardized, window_sum
+from onnxcam.autodiff.normalization import per_channel, window_sum
 from onnxcam.graph import Node, Value
 
 TINY = 1e-12  # less than any norm that tells something
@@ -46,10 +46,17 @@ def of_unit_length(node: Node) -> Value:
     return x / op.Clip(reducing(x, op.ints(node.attributes.get("axis", -1)), keepdims=1), op.number(TINY, x))
 
 
+def _divided(x: Value, axes: Sequence[int], *, epsilon: float) -> Value:
+    """x̂ as a quotient by σ: of 1/σ as a factor half would be taken where σ is next to 0, on a plain baseline."""
+    op, wide = x.tape, widened(x)
+    centred = wide - op.ReduceMean(wide, op.ints(*axes), keepdims=1)
+    return cast_like(centred / op.Sqrt(op.ReduceMean(centred * centred, op.ints(*axes), keepdims=1) + epsilon), x)
+
+
 def layer_normalization(node: Node) -> Value:
     """x̂·scale + bias, from the axis on."""
     x, first = node.x, axis_of(node.x, node, default=-1)
-    unit, _ = standardized(x, range(first, rank_of(x, node)), epsilon=node.attributes.get("epsilon", 1e-5))
+    unit = _divided(x, range(first, rank_of(x, node)), epsilon=node.attributes.get("epsilon", 1e-5))
     scaled = unit * cast_like(node.input(1), unit)
     bias = node.optional(2)
     return scaled if bias is None else scaled + cast_like(bias, unit)
@@ -58,7 +65,7 @@ def layer_normalization(node: Node) -> Value:
 def instance_normalization(node: Node) -> Value:
     """Every channel of every image by itself."""
     rank = rank_of(node.x, node)
-    unit, _ = standardized(node.x, range(2, rank), epsilon=node.attributes.get("epsilon", 1e-5))
+    unit = _divided(node.x, range(2, rank), epsilon=node.attributes.get("epsilon", 1e-5))
     return unit * per_channel(node.input(1), rank) + per_channel(node.input(2), rank)
 
 
@@ -66,7 +73,7 @@ def group_normalization(node: Node) -> Value:
     """Channels in groups, with a scale and a bias for each group."""
     op, x = node.tape, node.x
     grouped = op.Reshape(x, op.ints(0, node.attributes["num_groups"], -1))
-    unit, _ = standardized(grouped, [2], epsilon=node.attributes.get("epsilon", 1e-5))
+    unit = _divided(grouped, [2], epsilon=node.attributes.get("epsilon", 1e-5))
     return op.Reshape(unit * per_channel(node.input(1), 3) + per_channel(node.input(2), 3), shape_of(x))
 
 
