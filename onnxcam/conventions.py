@@ -34,7 +34,19 @@ def convention(name: str) -> Callable[[Convention], Convention]:
 @convention("pytorch-grad-cam")
 def pytorch_grad_cam(maps: Sequence[Value], size: Value) -> Value:
     """ReLU, min-max at low resolution, bilinear, mean over layers, min-max again; 1e-7."""
-    return _min_max(_mean([resize(_min_max(raw.tape.Relu(raw), 1e-7), size) for raw in maps]), 1e-7)
+    return _scaled_twice(maps, size)
+
+
+@convention("align-corners")
+def align_corners(maps: Sequence[Value], size: Value) -> Value:
+    """As pytorch-grad-cam, with the corners of the map on those of the picture."""
+    return _scaled_twice(maps, size, places="align_corners")
+
+
+@convention("asymmetric")
+def asymmetric(maps: Sequence[Value], size: Value) -> Value:
+    """As pytorch-grad-cam, with place k of h at pixel k·H/h: where the older Resize of TensorFlow puts it."""
+    return _scaled_twice(maps, size, places="asymmetric")
 
 
 @convention("torchcam")
@@ -194,6 +206,10 @@ def _joined(*sizes: Value) -> Value:
     if all(numbers is not None for numbers in known):
         return op.ints(*(int(n) for numbers in known if numbers is not None for n in numbers))
     return op.Concat(*sizes, axis=0)
+
+
+def _scaled_twice(maps: Sequence[Value], size: Value, *, places: str = "half_pixel") -> Value:
+    return _min_max(_mean([resize(_min_max(raw.tape.Relu(raw), 1e-7), size, places=places) for raw in maps]), 1e-7)
 
 
 def _min_max(raw: Value, epsilon: float) -> Value:

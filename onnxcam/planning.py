@@ -14,7 +14,7 @@ from onnxcam.drivers import DRIVERS
 from onnxcam.errors import InvalidOption, NoSpatialLayer, NotWrappable, OnlyDetections, UnknownChoice
 from onnxcam.graph import LoadedModel, Tape, Value
 from onnxcam.layouts import find_picture
-from onnxcam.methods import Method, check_had, find_method
+from onnxcam.methods import Method, check_had, find_method, suiting
 from onnxcam.other_inputs import fillings_of
 from onnxcam.other_names import hint_of_library
 from onnxcam.preprocessing import Preprocessing
@@ -93,8 +93,8 @@ def plan(loaded: LoadedModel, wish: Wish) -> Plan:
     picture = find_picture(tape)
     fillings = fillings_of(tape, picture)
     named = None if wish.method is None else find_method(wish.method, wish.like)
-    scores = _with_habit(tape, picture, with_groups(_suiting(tape, named, wish.score), wish.groups))
-    method = named or find_method(scores.method, wish.like)
+    scores = _with_habit(tape, picture, with_groups(_suiting(tape, named, wish), wish.groups))
+    method = named or suiting(scores.method, wish.like)
     if method.driver is not None and DRIVERS[method.driver].of_boxes and scores.kind != DETECTOR:
         raise OnlyDetections(method.name)
     chosen = method.find(tape, scores, wish.layers)
@@ -115,13 +115,14 @@ def _with_habit(tape: Tape, picture: Value | None, scores: Scores) -> Scores:
     return scores if usual is None else replace(scores, preprocess=usual, notes=(*scores.notes, note))
 
 
-def _suiting(tape: Tape, method: Method | None, wished: Score) -> Scores:
+def _suiting(tape: Tape, method: Method | None, wish: Wish) -> Scores:
     """What was asked for; else the kind that the method prefers; one of classes only where the model shows classes."""
-    if wished is not None or method is None or method.score is None:
-        return find_scores(tape, wished)
+    as_peers = wish.like is not None
+    if wish.score is not None or method is None or method.score is None:
+        return find_scores(tape, wish.score, as_peers=as_peers)
     if method.score not in (LOGIT, PROBABILITY, OUTPUT, RESIDUAL):
         return find_scores(tape, method.score)
-    shown = find_scores(tape)
+    shown = find_scores(tape, as_peers=as_peers)
     return find_scores(tape, method.score) if shown.kind == LOGIT != method.score else shown
 
 

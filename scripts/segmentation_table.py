@@ -11,11 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
+import numpy as np  # noqa: E402
 import samples  # noqa: E402
+from numpy.typing import NDArray  # noqa: E402
 
 import onnxcam  # noqa: E402
 from onnxcam.images import read  # noqa: E402
@@ -23,8 +26,9 @@ from onnxcam.jobs import SUFFIXES  # noqa: E402
 from onnxcam.preprocessing import prepare  # noqa: E402
 
 PAGE = ROOT / "docs" / "targets.md"
-MODEL, CLASSES = "deeplab_v3_mnv2_voc", 21
-METHODS = ("hirescam", "layercam", "gradcam")
+MODEL, CLASSES, GRID = "deeplab_v3_mnv2_voc", 21, 33
+ASKED = (("hirescam", None), ("layercam", None), ("gradcam", None))
+ASKED += tuple((method, "segmentation:logits") for method, _ in ASKED)
 # Shares of the picture that a class has; what is smaller than the least is speckle.
 BANDS = ((0.1, 1.0), (0.02, 0.1), (0.005, 0.02))
 
@@ -44,11 +48,11 @@ class Share:
 
 def main() -> None:
     """Writes the table."""
-    found = {method: list(shares(method)) for method in METHODS}
-    lines = ["| the class has | seen | " + " | ".join(f"`{method}`" for method in METHODS) + " |"]
-    lines += ["|---|---|" + "---|" * len(METHODS)]
+    found = {" of ".join(f"`{name}`" for name in asked if name): list(shares(*asked)) for asked in ASKED}
+    found["the net's mask on that grid"] = list(shares_of_masks())
+    lines = ["| the class has | seen | " + " | ".join(found) + " |", "|---|---|" + "---|" * len(found)]
     for low, high in BANDS:
-        masses = [[one.mass for one in found[method] if low <= one.area < high] for method in METHODS]
+        masses = [[one.mass for one in those if low <= one.area < high] for those in found.values()]
         cells = " | ".join(f"{median(those):.2f} ({min(those):.2f})" for those in masses)
         lines.append(f"| {low:.1%} to {high:.0%} of the picture | {len(masses[0])} times | {cells} |")
     table, text = "\n".join(lines), PAGE.read_text()
@@ -57,18 +61,38 @@ def main() -> None:
     )
 
 
-def shares(method: str) -> Iterator[Share]:
+def shares(method: str, score: str | None) -> Iterator[Share]:
     """Of all classes that the net sees in the photos, the background left out."""
-    graph = onnxcam.convert(samples.model_path(MODEL), method=method, preprocess="tf")
-    explainer = onnxcam.Explainer(graph.to_bytes(), threads=1)
+    explainer = made(method, score)
+    for x, index, seen in seen_in_photos(explainer):
+        yield share(explainer.run(x[None], index, outputs=["heatmap"])["heatmap"][0], seen)
+
+
+def shares_of_masks() -> Iterator[Share]:
+    """The same of the net's own masks, read at the places of the layer's grid and enlarged as the maps are."""
+    for _, _, seen in seen_in_photos(made(*ASKED[0])):
+        side = seen.shape[0]
+        places = np.arange(GRID) * side / GRID
+        enlarging = np.stack([np.interp(np.arange(side), places, unit) for unit in np.eye(GRID)], axis=1)
+        read_off = np.rint(places).astype(int)
+        yield share(enlarging @ seen[np.ix_(read_off, read_off)] @ enlarging.T, seen)
+
+
+def made(method: str, score: str | None) -> onnxcam.Explainer:
+    graph = onnxcam.convert(samples.model_path(MODEL), method=method, score=score, preprocess="tf")
+    return onnxcam.Explainer(graph.to_bytes(), threads=1)
+
+
+def seen_in_photos(explainer: onnxcam.Explainer) -> Iterator[tuple[NDArray[Any], int, NDArray[np.bool_]]]:
+    """The picture as the net gets it, a class, and where the net sees it."""
     for photo in sorted(path for path in samples.IMAGES.iterdir() if path.suffix in SUFFIXES):
         x, _ = prepare(read(photo), explainer.preprocessing)
         best = explainer.run(x[None])[str(explainer.metadata.scores)][0].argmax(axis=-1)
-        for index in range(1, CLASSES):
-            seen = best == index
-            if seen.mean() >= BANDS[-1][0]:
-                heatmap = explainer.run(x[None], index, outputs=["heatmap"])["heatmap"][0]
-                yield Share(float(seen.mean()), float(heatmap[seen].sum() / max(heatmap.sum(), 1e-9)))
+        yield from ((x, index, best == index) for index in range(1, CLASSES) if (best == index).mean() >= BANDS[-1][0])
+
+
+def share(heatmap: NDArray[Any], seen: NDArray[np.bool_]) -> Share:
+    return Share(float(seen.mean()), float(heatmap[seen].sum() / max(heatmap.sum(), 1e-9)))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ def weight(model: onnx.ModelProto, name: str) -> Array:
 
 
 def explained(model: onnx.ModelProto, feeds: Mapping[str, Array], **options: Any) -> dict[str, Array]:
-    graph = onnxcam.convert(model, layer="r2", outputs=["activation", "gradient"], **options).model
+    outputs = ["activation", "gradient", *options.pop("outputs", ())]
+    graph = onnxcam.convert(model, layer="r2", outputs=outputs, **options).model
     return run(graph, {"x": pictures(3), **feeds})
 
 
@@ -241,16 +242,77 @@ def logits_of(found: Mapping[str, Array], model: onnx.ModelProto) -> Array:
     return np.einsum("nchw,kc->nkhw", found["activation"].astype(np.float64), weight(model, "k3")[:, :, 0, 0])
 
 
+@pytest.mark.parametrize("like", [None, "pytorch-grad-cam"])
 @pytest.mark.parametrize(("ending", "y"), [row[1:] for row in ENDINGS], ids=[row[0] for row in ENDINGS])
-def test_a_class_of_a_segmentation_net_is_its_logits_over_what_the_net_sees_of_it(ending: str, y: str):
+def test_a_class_of_a_segmentation_net_is_how_much_it_wins_by_where_the_net_sees_it(ending: str, y: str, like: str):
+    """Another library adds up its logits."""
     model = segmenter(ending, y=y)
-    found = explained(model, {"target": np.array([0, 2, 3])})
-    logits = logits_of(found, model)
+    found = explained(model, {"target": np.array([0, 2, 3])}, like=like)
+    logits, weights = logits_of(found, model), weight(model, "k3")[:, :, 0, 0]
+    second = np.argsort(logits, axis=1)[:, -2]
     for row, target in enumerate((0, 2, 3)):
         region = logits[row].argmax(0) == target
-        np.testing.assert_allclose(found["target_score"][row], (logits[row, target] * region).sum(), rtol=1e-4)
-        expected = weight(model, "k3")[target] * region
-        np.testing.assert_allclose(found["gradient"][row], expected, rtol=1e-4, atol=1e-7)
+        lead = 0.0 if like else np.take_along_axis(logits[row], second[row][None], 0)[0]
+        np.testing.assert_allclose(found["target_score"][row], ((logits[row, target] - lead) * region).sum(), rtol=1e-4)
+        others = 0.0 if like else weights[second[row]].transpose(2, 0, 1)
+        expected = (weights[target][:, None, None] - others) * region
+        np.testing.assert_allclose(found["gradient"][row], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_logits_can_be_asked_for_where_the_net_sees_the_class():
+    model = segmenter()
+    plain, peers = ({"score": "segmentation:logits"}, {"like": "pytorch-grad-cam", "method": "hirescam"})
+    found, other = (explained(model, {"target": np.array([0, 2, 3])}, **options) for options in (plain, peers))
+    np.testing.assert_array_equal(found["target_score"], other["target_score"])
+    np.testing.assert_array_equal(found["heatmap"], other["heatmap"])
+    assert onnxcam.convert(model, **plain).metadata.score == "segmentation:logits"
+
+
+@pytest.mark.parametrize("score", ["segmentation:margins", "segmentation:x"])
+def test_another_score_of_a_segmentation_net_is_refused(score: str):
+    with pytest.raises(errors.UnknownChoice, match="There are: logits"):
+        onnxcam.convert(segmenter(), score=score)
+
+
+@pytest.mark.parametrize("kind", ["logit", "probability", "output", "rest"])
+def test_a_score_that_takes_nothing_behind_a_colon_says_so(kind: str):
+    with pytest.raises(errors.NothingBehind, match=r"'y' stands there\. These do: detector, segmentation, similarity"):
+        onnxcam.convert(cnn(), score=f"{kind}:y")
+
+
+ENLARGED = [
+    ("linear", "align_corners", "align-corners"),
+    ("linear", "asymmetric", "asymmetric"),
+    ("cubic", "asymmetric", "asymmetric"),
+    ("linear", "half_pixel", "pytorch-grad-cam"),
+    ("linear", "pytorch_half_pixel", "pytorch-grad-cam"),
+    ("nearest", "asymmetric", "pytorch-grad-cam"),
+]
+
+
+@pytest.mark.parametrize(("mode", "places", "normalize"), ENLARGED)
+def test_a_map_is_enlarged_as_the_net_enlarges_its_logits(mode: str, places: str, normalize: str):
+    """So that what it marks lies on what the net marks; where another library's numbers are asked for, as that does."""
+    resize = f'scales = Constant<value_floats=[1.0, 1.0, 2.0, 2.0]>()  y = Resize<mode="{mode}", '
+    resize += f'coordinate_transformation_mode="{places}", nearest_mode="floor">(z, , scales)'
+    model = segmenter(resize, y="float[N,4,16,16] y")
+    assert onnxcam.convert(model).metadata.normalize == normalize
+    peer = onnxcam.convert(model, like="torchcam").metadata
+    assert (peer.method, peer.normalize) == ("gradcam", "torchcam")  # it has no HiResCAM
+    found = explained(model, {"target": np.array([0, 2, 3])}, outputs=["raw_map"])
+    low = np.maximum(found["raw_map"], 0)
+    low = (low - low.min((1, 2), keepdims=True)) / (np.ptp(low, axis=(1, 2))[:, None, None] + 1e-7)
+    to = enlarged(low, normalize)
+    np.testing.assert_allclose(found["heatmap"], to / (to.max((1, 2), keepdims=True) + 1e-7), atol=1e-5)
+
+
+def enlarged(low: Array, normalize: str) -> Array:
+    """(N, 8, 8) → (N, 16, 16), by numpy's interpolation along one axis after the other, minimum taken off."""
+    at = {"align-corners": np.arange(16) * 7 / 15, "asymmetric": np.arange(16) / 2}
+    wanted = at.get(normalize, (np.arange(16) + 0.5) / 2 - 0.5)
+    for axis in (1, 2):
+        low = np.apply_along_axis(lambda line: np.interp(wanted, np.arange(8), line), axis, low)
+    return low - low.min((1, 2), keepdims=True)
 
 
 @pytest.mark.parametrize("multi", [False, True])

@@ -20,6 +20,7 @@ __all__ = [
     "NoSuchScore",
     "NotAPair",
     "NotATensor",
+    "NothingBehind",
     "NothingToCompare",
     "OneLayerOnly",
     "SaidTwice",
@@ -36,6 +37,16 @@ class NoSuchScore(OnnxCamError):
         super().__init__(
             f"The model has no score of kind {kind!r}: its outputs are {outputs}. Leave --score away to take what they "
             f"show, or name what is to be explained: --score 'output0[:, 4, 17]' (docs/targets.md)."
+        )
+
+
+class NothingBehind(OnnxCamError):
+    """A kind of score with something behind its colon, where it takes nothing."""
+
+    def __init__(self, kind: str, detail: str, others: Iterable[str]) -> None:
+        super().__init__(
+            f"The score {kind!r} takes nothing behind a colon, but {detail!r} stands there. These do: "
+            f"{', '.join(others)} (docs/targets.md)."
         )
 
 

@@ -31,10 +31,12 @@ from onnxcam.methods.table import (
     method,
     method_of_question,
     method_without_gradient,
+    suiting,
 )
 from onnxcam.places import channels_first
 
 __all__ = [
     "HAVE", "METHODS", "VARIANTS", "Method", "channels_first", "check_had", "explainable", "find_method", "method",
     "method_of_question", "method_without_gradient", "of_picture", "shared_options",
+    "suiting",
 ]  # fmt: skip

@@ -119,9 +119,19 @@ def check_had(name: str, like: str | None) -> None:
     Raises:
         LibraryLacks: if it has not; the near ones among those that it has are named.
     """
-    if like is not None and name not in HAVE.get(like, ()) and (like, name) not in VARIANTS:
+    if like is not None and not is_had(name, like):
         own = [row for library, row in VARIANTS if library == like]
         raise LibraryLacks(like, name, dict.fromkeys([*HAVE.get(like, ()), *own]))
+
+
+def is_had(name: str, like: str | None) -> bool:
+    """Whether the library has the method; None, ours, has them all."""
+    return like is None or name in HAVE.get(like, ()) or (like, name) in VARIANTS
+
+
+def suiting(name: str, like: str | None = None) -> Method:
+    """The method that suits the scores; Grad-CAM, which every library has, where the one that is asked for lacks it."""
+    return find_method(name if is_had(name, like) else "gradcam", like)
 
 
 def method(

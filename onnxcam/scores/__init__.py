@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from onnxcam.errors import NoClassScores, NoSuchScore, NotATensor, UnknownChoice
+from onnxcam.errors import NoClassScores, NoSuchScore, NotATensor, NothingBehind, UnknownChoice
 from onnxcam.graph import Tape, Value
 
 from onnxcam.scores import detectors as detectors  # isort: skip - the kinds are tried in this order
@@ -33,24 +33,27 @@ class Outputs(dict[str, Value]):
         raise UnknownChoice("output of the model", name, self)
 
 
-def find_scores(tape: Tape, score: Score = None) -> Scores:
+def find_scores(tape: Tape, score: Score = None, *, as_peers: bool = False) -> Scores:
     """What can be explained of the model.
 
     Args:
         tape: the model.
         score: a name in `KINDS`, with more behind a colon where the kind takes it; or an expression over the outputs;
             or a function from the outputs by name to a tensor (N,) or (N, S). None: what the outputs show.
+        as_peers: of what they show, the form whose gradients other libraries take.
 
     Raises:
         NoClassScores: if nothing in the outputs looks like scores.
         NoSuchScore: if the model has none of the kind that is asked for.
         UnknownScore: if there is no such kind.
+        NothingBehind: if something stands behind the colon of a kind that takes nothing.
         InvalidExpression: if an expression cannot be read, or gives no row of numbers.
     """
     if score is not None:
         return _wished(tape, score)
     with tape.named("score"):
-        found = next(filter(None, (kind.find(tape, "") for kind in KINDS.values() if kind.is_automatic)), None)
+        shown = (row.find(tape, row.peers if as_peers else "") for row in KINDS.values() if row.is_automatic)
+        found = next(filter(None, shown), None)
     if found is None:
         raise NoClassScores({value.name: value.shape for value in tape.outputs})
     return found
@@ -69,6 +72,8 @@ def _wished(tape: Tape, score: str | Callable[[Mapping[str, Value]], Value]) -> 
     if name not in KINDS and (name in tape or not name.isidentifier()):
         return from_expression(tape, score)
     kind = kind_named(name, tape.outputs)
+    if detail and not kind.takes_more:
+        raise NothingBehind(name, detail, [row.name for row in KINDS.values() if row.takes_more])
     with tape.named("score"):
         found = kind.find(tape, detail.strip())
     if found is None:

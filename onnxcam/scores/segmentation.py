@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from onnxcam.errors import UnknownChoice
 from onnxcam.graph import Dim, Node, Tape, Value
 from onnxcam.layouts import Followed, find_picture, form_of
 from onnxcam.scores.classes import PLUMBING, SQUASHING
@@ -19,11 +20,25 @@ DECIDING = SQUASHING | PLUMBING | {"ArgMax"}
 # What moves, stretches or shifts the logits of the places without mixing classes.
 STRETCHING = frozenset("Resize Upsample Transpose Add Identity Cast Dropout QuantizeLinear DequantizeLinear".split())
 CLASSIFYING = frozenset(("Conv", "ConvTranspose", "MatMul", "Gemm"))
+LOGITS = "logits"
+LOWEST = -1e4  # below every logit, also in float16
+# The convention that enlarges a map as the net enlarges its logits, where that is not by half-pixel centres.
+PLACED = {"align_corners": "align-corners", "asymmetric": "asymmetric"}
 
 
-@score_kind("segmentation", automatic=True)
-def segmentation(tape: Tape, _: str = "") -> Scores | None:
-    """The class's logits, added up over a region (input `region`), by default wherever the net sees the class."""
+@score_kind("segmentation", automatic=True, more=True, peers=LOGITS)
+def segmentation(tape: Tape, detail: str = "") -> Scores | None:
+    """By how much the class wins wherever the net sees it, added up; over a given region (input `region`) its logits.
+
+    Over its own region a class is judged as the net judges it, against the best other one: its logit alone rises
+    beside the mask too, and what it has in common with all classes drowns the map of a small one. "segmentation:logits"
+    adds up the logits there too, as Seg-Grad-CAM does (Vinogradova et al. 2020, arXiv:2002.11434).
+
+    Raises:
+        UnknownChoice: if the detail is another one.
+    """
+    if detail not in ("", LOGITS):
+        raise UnknownChoice("score of a segmentation net", detail, [LOGITS])
     picture = find_picture(tape)
     if picture is None:
         return None
@@ -35,9 +50,19 @@ def segmentation(tape: Tape, _: str = "") -> Scores | None:
             logits = _channels_first(value, form.layout)
             classes = (logits.shape or (None, None))[1]
             if isinstance(classes, int):
-                values = _over_region(logits, classes, picture, is_sigmoid=is_sigmoid)
-                layers = _classified(value)
-                return Scores(output, values, "segmentation", classes, ranked=classes, method=METHOD, layers=layers)
+                seen = _seen(logits, classes, is_sigmoid=is_sigmoid)
+                is_alone = classes == 1 or is_sigmoid or detail == LOGITS
+                values = _over_region(logits, seen, picture, second=None if is_alone else _second(logits, seen))
+                return Scores(
+                    output,
+                    values,
+                    f"segmentation:{detail}" if detail else "segmentation",
+                    classes,
+                    ranked=classes,
+                    method=METHOD,
+                    layers=_classified(value),
+                    normalize=_placed_as(value),
+                )
     return None
 
 
@@ -56,15 +81,27 @@ def _channels_first(value: Value, layout: str) -> Value:
     return value if order == [0, 1, 2, 3] else value.tape.Transpose(value, perm=order)
 
 
-def _over_region(logits: Value, classes: int, picture: Value, *, is_sigmoid: bool) -> Value:
-    """Σ region · logits, (N, C); adds input `region` (N, H, W), of any resolution, which may be left out."""
+def _over_region(logits: Value, seen: Value, picture: Value, *, second: Value | None) -> Value:
+    """Σ region · logits, (N, C); adds input `region` (N, H, W), of any resolution, which may be left out.
+
+    Args:
+        logits: (N, C, h, w).
+        seen: where the net sees each class, bool: the region where none is given.
+        picture: the model's input.
+        second: (N, 1, h, w), taken from the logits where no region is given.
+    """
     op, shape = logits.tape, logits.shape or (None,) * 4
     given = op.add_input(REGION, np.float32, _region_dims(shape), default=np.full((1, 1, 1), WHOLE))
-    own = op.Cast(_seen(logits, classes, is_sigmoid=is_sigmoid), to=1)
+    own = op.Cast(seen, to=1)
     region = _a_row_each(_fitted(given, shape, logits), picture, like=op.Slice(own, op.ints(0), op.ints(1), op.ints(1)))
-    weights = op.Where(region < 0.0, own, region)
+    is_own = region < 0.0
+    weights = op.Where(is_own, own, region)
     weights = weights if logits.dtype == np.float32 else op.CastLike(weights, logits)
-    return op.ReduceSum(logits * weights, op.ints(2, 3), keepdims=0)
+    total = op.ReduceSum(logits * weights, op.ints(2, 3), keepdims=0)
+    if second is None:
+        return total
+    lost = weights * op.Where(is_own, second, op.number(0.0, logits))
+    return total - op.ReduceSum(lost, op.ints(2, 3), keepdims=0)
 
 
 def _fitted(given: Value, shape: Sequence[Dim], logits: Value) -> Value:
@@ -98,12 +135,36 @@ def _seen(logits: Value, classes: int, *, is_sigmoid: bool) -> Value:
     return best.equals(numbers)
 
 
+def _second(logits: Value, seen: Value) -> Value:
+    """The largest logit but that of the class that is seen, (N, 1, h, w)."""
+    op = logits.tape
+    others = op.Where(seen, op.number(LOWEST, logits), logits)
+    return op.GatherElements(logits, op.ArgMax(others, axis=1, keepdims=1), axis=1)
+
+
 def _classified(logits: Value) -> tuple[Value, ...]:
     """What the last layer makes the logits of."""
+    return tuple(_before_dropout(node) for node in _back_from(logits) if node.op_type in CLASSIFYING)
+
+
+def _placed_as(logits: Value) -> str | None:
+    """The convention that puts a map's places where the net puts those of its logits; None: the usual one does."""
+    modes = {
+        str(node.attributes.get("coordinate_transformation_mode", "half_pixel"))
+        for node in _back_from(logits)
+        if node.op_type == "Resize" and node.attributes.get("mode", "nearest") != "nearest"
+    }
+    return PLACED.get(modes.pop()) if len(modes) == 1 else None
+
+
+def _back_from(logits: Value) -> Iterator[Node]:
+    """What stretches and moves the logits, from the last on, and then what computes them."""
     node = logits.producer
     while node is not None and node.op_type in STRETCHING and node.inputs[0] is not None:
+        yield node
         node = node.x.producer
-    return (_before_dropout(node),) if node is not None and node.op_type in CLASSIFYING else ()
+    if node is not None:
+        yield node
 
 
 def _before_dropout(node: Node) -> Value:

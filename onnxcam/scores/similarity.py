@@ -13,7 +13,7 @@ REFERENCE = "reference"
 SMALLEST = 1e-12  # what a length is at least
 
 
-@score_kind("similarity")
+@score_kind("similarity", more=True)
 def similarity(tape: Tape, detail: str = "") -> Scores | None:
     """The cosine between the model's embedding and a reference vector (input `reference`): a picture's, or a text's."""
     output = _named(tape, detail) if detail else class_output(tape)

@@ -63,22 +63,28 @@ class Kind:
         summary: one line.
         find: from the tape, and what stands behind "NAME:" in the wish, to the scores; None where the model has none.
         is_automatic: whether it is looked for when nobody says what is to be explained.
+        takes_more: whether anything may stand behind "NAME:".
+        peers: what stands there where another library's numbers are asked for.
     """
 
     name: str
     summary: str
     find: Finder
     is_automatic: bool
+    takes_more: bool = False
+    peers: str = ""
 
 
 KINDS: dict[str, Kind] = {}
 
 
-def score_kind(name: str, *, automatic: bool = False) -> Callable[[Finder], Finder]:
+def score_kind(
+    name: str, *, automatic: bool = False, more: bool = False, peers: str = ""
+) -> Callable[[Finder], Finder]:
     """A decorator: the function (tape, detail) → Scores finds the scores of that kind; its docstring is the summary."""
 
     def kind(find: Finder) -> Kind:
-        return Kind(name, (find.__doc__ or "").strip().partition("\n")[0], find, automatic)
+        return Kind(name, (find.__doc__ or "").strip().partition("\n")[0], find, automatic, more, peers)
 
     return entering(KINDS, name, what="kind of score", row=kind)
 

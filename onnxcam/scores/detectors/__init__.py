@@ -29,7 +29,7 @@ DETECTOR, METHOD, JOINED = "detector", "layercam", "summed"
 COCO, COCO_CLASSES = "coco-80", 80
 
 
-@score_kind(DETECTOR, automatic=True)
+@score_kind(DETECTOR, automatic=True, more=True)
 def detector(tape: Tape, detail: str = "") -> Scores | None:
     """The class of one detection: its logit, with that of the objectness; "detector:KIND,iou=…,threshold=…"."""
     picture = find_picture(tape)
