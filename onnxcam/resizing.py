@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from onnxcam.errors import UnknownChoice
 
-BAND = 32
+BAND = 8
+# Multiplications up to which OpenBLAS takes no second thread. One that it has started goes on spinning for a while, and
+# takes a core from the model that runs next.
+ON_ONE_THREAD = 1 << 18
 FIXED_POINT = float(1 << 22)
 WHOLE = slice(None)
 
@@ -127,10 +130,14 @@ class Taps:
         for at in range(0, len(self.start), BAND):
             band = slice(at, at + BAND)
             first, last = int(self.start[band].min()), int(self.stop[band].max())
-            # float64 holds every sum exactly, as Pillow's integers do: int8 models answer to a single grey level.
-            sums = self.dense(band, first=first, last=last) @ flat[first - offset : last - offset].astype(np.float64)
-            sums += 0.5
-            result[band] = np.clip(sums, 0, 255, out=sums)
+            weights, source = self.dense(band, first=first, last=last), flat[first - offset : last - offset]
+            width = max(1, ON_ONE_THREAD // weights.size)
+            for left in range(0, flat.shape[1], width):
+                part = slice(left, left + width)
+                # float64 holds every sum exactly, as Pillow's integers do: int8 models answer to a single grey level.
+                sums = weights @ source[:, part].astype(np.float64)
+                sums += 0.5
+                result[band, part] = np.clip(sums, 0, 255, out=sums)
         return result.reshape(-1, *lines.shape[1:])
 
     def dense(self, band: slice, *, first: int, last: int) -> NDArray[np.float64]:

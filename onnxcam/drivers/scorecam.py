@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -131,15 +132,24 @@ def scaled(plane: Floats) -> Floats:
 
 
 def corners_stretched(plane: Floats, size: Size) -> Floats:
-    """The plane at another size, bilinear, with corners on corners."""
-    rows, columns = (_hats(length, wanted) for length, wanted in zip(plane.shape, size, strict=True))
-    return np.asarray(rows @ plane @ columns.T, np.float32)
+    """The plane at another size, bilinear, with corners on corners.
+
+    Not as a product of matrices: for these numpy would start threads that go on spinning beside the model's.
+    """
+    for axis, wanted in enumerate(size):
+        before, share = _between(plane.shape[axis], wanted)
+        shape = [-1 if k == axis else 1 for k in range(2)]
+        near, far = plane.take(before, axis), plane.take(np.minimum(before + 1, plane.shape[axis] - 1), axis)
+        plane = near + (far - near) * share.reshape(shape)
+    return np.asarray(plane, np.float32)
 
 
-def _hats(length: int, wanted: int) -> Floats:
-    """The matrix (wanted, length) that stretches an axis so."""
-    places = np.linspace(0, length - 1, wanted)[:, None] if wanted > 1 else np.zeros((1, 1))
-    return np.asarray(np.maximum(1 - np.abs(places - np.arange(length)), 0), np.float32)
+@lru_cache(maxsize=4)
+def _between(length: int, wanted: int) -> tuple[NDArray[np.intp], Floats]:
+    """For each of the wanted places the one before it, and how far it lies beyond that, 0 to 1."""
+    places = np.linspace(0, length - 1, wanted) if wanted > 1 else np.zeros(1)
+    before = np.floor(places).astype(np.intp)
+    return before, np.asarray(places - before, np.float32)
 
 
 def softmax(means: Scores) -> Scores:
