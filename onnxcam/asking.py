@@ -15,7 +15,7 @@ from onnxcam.preprocessing import Preprocessing
 from onnxcam.signature import TARGET, TARGET_BOX, TARGET_CONFIDENCE, Signature
 from onnxcam.targets import BEST, Classes
 
-SCORE, PROBABILITY, BOX, REGION = "score", "probability", "box", "region"
+SCORE, PROBABILITY, BOX, REGION, CANDIDATES = "score", "probability", "box", "region", "candidates"
 OUTPUTS = {SCORE: "target_score", BOX: TARGET_BOX}  # others are called alike
 CLASS_SCORES = ("logit", "probability", "output")
 
@@ -109,6 +109,8 @@ def is_of_class(metadata: Metadata, target: int) -> bool:
 
 def answer(name: str, found: Mapping[str, NDArray[Any]], graph: Graph, aim: Aim) -> NDArray[Any]:
     """What a probe asked for by that name, (B, …), out of the graph's outputs."""
+    if name == CANDIDATES:
+        return found[name]
     if name != PROBABILITY:
         return _rows(found, OUTPUTS.get(name, name), graph.metadata)
     (output,) = outputs_of(name, graph, aim)

@@ -11,7 +11,7 @@ import numpy as np
 from onnx import ModelProto
 
 from onnxcam.conventions import CONVENTIONS, picture_size
-from onnxcam.errors import NameTaken, NoAttribution, NoLinearHead, NoPathToScore
+from onnxcam.errors import NameTaken, NoAttribution, NoCandidates, NoLinearHead, NoPathToScore
 from onnxcam.graph import (
     Dim,
     Node,
@@ -32,7 +32,8 @@ from onnxcam.methods import METHODS, Method
 from onnxcam.question import Question
 from onnxcam.scores import PLUMBING, Ask, Scores, Selection
 
-RAW_OUTPUTS = ("activation", "gradient", "raw_map", "attribution")
+CANDIDATES = "candidates"
+RAW_OUTPUTS = ("activation", "gradient", "raw_map", "attribution", CANDIDATES)
 OWN_NAMES = ("target", "heatmap", "target_index", "target_score", *RAW_OUTPUTS)
 BEST = -1
 LINEAR = PLUMBING | frozenset(
@@ -46,6 +47,7 @@ FOR_DRIVERS = {
     "gradient": ("gradient",),
     "activation": ("activation",),
     "both": ("activation", "gradient"),
+    "candidates": (CANDIDATES,),
 }
 
 
@@ -122,7 +124,8 @@ def build(plan: Plan, outputs: Sequence[str] = (), *, is_multi: bool = False) ->
         plan.tape.add_output(heatmap, "heatmap", shape=[*lead.dims, *sides])
     add_answers(plan, question.selection, lead)
     for name in outputs:
-        plan.tape.add_output(lead.parted(_extra(plan, question, raw, name=name)), name)
+        extra = _candidates(plan) if name == CANDIDATES else lead.parted(_extra(plan, question, raw, name=name))
+        plan.tape.add_output(extra, name)
     return plan.tape.model
 
 
@@ -185,8 +188,16 @@ def add_answers(plan: Plan, selection: Selection, lead: Lead) -> None:
         tape.add_output(lead.narrowed(value), name, shape=[*dims, *rest])
 
 
+def _candidates(plan: Plan) -> Value:
+    """All that a detector's head offers, (N, B, 5 + C): of the picture, whatever the target."""
+    if plan.scores.candidates is None:
+        raise NoCandidates(plan.scores.kind)
+    with plan.tape.named(CANDIDATES):
+        return plan.scores.candidates()
+
+
 def _extra(plan: Plan, question: Question, raw: Sequence[Value], *, name: str) -> Value:
-    """One of RAW_OUTPUTS, (M, …)."""
+    """One of RAW_OUTPUTS that has a row for each target, (M, …)."""
     if name == "raw_map":
         return raw[0]
     if name == "attribution":

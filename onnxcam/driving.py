@@ -24,6 +24,7 @@ NEEDED = {
     "activation": ("activation",),
     "both": ("activation", "gradient"),
     "heatmap": ("heatmap",),
+    "candidates": ("candidates",),
 }
 
 
@@ -121,6 +122,7 @@ def drive(plan: Plan, graph: Graph, aim: Aim, *, x: NDArray[Any]) -> Driven:
         progress=plan.progress,
         prepare=None if form is not None else lambda source: preparing(source, graph.spec),
         guides=aim.guides,
+        kind=aim.target if 0 <= aim.target < (graph.metadata.classes or 0) else None,
     )
     if aim.is_empty:
         return unmoved(np.zeros(probe.sides, np.float32))

@@ -12,6 +12,7 @@ from detector_nets import Exported
 from onnxcam.graph import Tape, drop_unused, load
 from onnxcam.layouts import find_picture
 from onnxcam.scores.detectors import Detections, find_detections
+from onnxcam.scores.detectors.candidates import candidates
 from onnxcam.scores.detectors.settings import parse
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -29,6 +30,7 @@ def numbers(net: Exported, settings: str = "") -> tuple[Detections, Arrays]:
     tape, found = found_in(net.model, settings)
     assert found is not None
     wanted = {"boxes": found.boxes, "logits": found.logits, "confidence": found.confidence}
+    wanted |= {"candidates": candidates(found)} | ({} if found.labels is None else {"labels": found.labels})
     for name, value in wanted.items():
         tape.add_output(value, f"found_{name}")
     drop_unused(tape.model)

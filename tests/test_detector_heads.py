@@ -44,6 +44,7 @@ def test_heads_with_objectness_are_read_as_torch_decodes_them(family, reference,
     close(mine["boxes"], corners(table))
     close(mine["logits"], logit(table[..., 5:]) + logit(table[..., 4:5]))
     close(mine["confidence"], table[..., 5:] * table[..., 4:5])
+    close(mine["candidates"], np.concatenate([corners(table), table[..., 4:5], mine["confidence"]], -1))
 
 
 WITHOUT_OBJECTNESS = [
@@ -61,6 +62,8 @@ def test_heads_of_yolov8_are_read_as_torch_decodes_them(form, family):
     close(mine["boxes"], corners(table))
     close(mine["logits"], logit(table[..., 4:]))
     close(mine["confidence"], table[..., 4:])
+    largest = table[..., 4:].max(-1, keepdims=True)  # it has no objectness
+    close(mine["candidates"], np.concatenate([corners(table), largest, table[..., 4:]], -1))
 
 
 def test_the_ones_that_yolov6_writes_for_objectness_are_no_class():

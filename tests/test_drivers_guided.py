@@ -14,8 +14,10 @@ from small_nets import cnn
 from onnxcam import Explainer, convert
 from onnxcam.asking import Aim, asker, sigmoid
 from onnxcam.drivers import DRIVERS, Floats, Probe
+from onnxcam.drivers.aise import spot
 from onnxcam.drivers.moving import Window, mirrored, overlap, windowed
-from onnxcam.errors import OnlyDetections
+from onnxcam.drivers.rise import random_masks
+from onnxcam.errors import GraphLacksOutput, InvalidOption, NoCandidates, OnlyDetections
 from onnxcam.explaining import of_target
 
 SIZE = (16, 24)
@@ -28,6 +30,15 @@ def two_things() -> Floats:
     for x0, y0, x1, y1 in (LEFT, RIGHT):
         x[0, y0:y1, x0:x1] = 1
     return x
+
+
+def candidates(image: Floats) -> Floats:
+    """Both boxes with how bright they are as objectness, and each the surest of a class of its own."""
+    boxes = np.array([LEFT, RIGHT], np.float32)
+    shares = [image[int(b[1]) : int(b[3]), int(b[0]) : int(b[2])].mean() for b in boxes]
+    return np.concatenate(
+        [boxes, np.array(shares)[:, None], np.array([[0.9, 0.1], [0.2, 0.8]])], axis=1, dtype=np.float32
+    )
 
 
 def detecting(seen: list[Any] | None = None) -> Any:
@@ -47,6 +58,7 @@ def detecting(seen: list[Any] | None = None) -> Any:
             "probability": np.array([share for share, _ in rows]),
             "box": np.array([box for _, box in rows], np.float32),
             "heatmap": batch[:, 0],
+            "candidates": np.stack([candidates(image[0]) for image in batch]),
         }
         return {name: answers[name] for name in wanted}
 
@@ -61,18 +73,49 @@ def test_drise_finds_the_detection_that_was_asked_for_among_two():
     assert RIGHT[1] <= top < RIGHT[3]
 
 
-def test_drise_weighs_a_mask_by_confidence_times_overlap():
-    x = two_things()
-    given, elsewhere = np.array([4, 4, 12, 12], np.float32), np.array([8, 4, 16, 12], np.float32)
+def likest(rows: NDArray[Any], box: NDArray[Any], classes: NDArray[Any]) -> float:
+    """Overlap · cosine · objectness of the likest, one after the other."""
+    best = 0.0
+    for x0, y0, x1, y1, objectness, *confidences in rows.astype(np.float64):
+        shared = max(min(x1, box[2]) - max(x0, box[0]), 0) * max(min(y1, box[3]) - max(y0, box[1]), 0)
+        union = (x1 - x0) * (y1 - y0) + (box[2] - box[0]) * (box[3] - box[1]) - shared
+        cosine = np.dot(confidences, classes) / np.linalg.norm(confidences) / np.linalg.norm(classes)
+        best = max(best, shared / union * cosine * objectness)
+    return best
+
+
+@pytest.mark.parametrize(("kind", "chosen"), [(None, 1), (0, 3), (1, 1), (2, 1)])
+def test_drise_weighs_a_mask_by_the_likest_candidate_in_the_words_of_the_paper(kind: int | None, chosen: int):
+    """The detection itself is the candidate at the box that is surest of the class."""
+    rng, box = np.random.default_rng(2), np.array([4, 4, 14, 12], np.float32)
+    at = np.concatenate([rng.uniform(0, 6, (6, 2)), rng.uniform(9, 16, (6, 2))], axis=1)
+    tables = [np.concatenate([at, rng.random((6, 1)), rng.random((6, 3))], axis=1, dtype=np.float32) for _ in range(9)]
+    tables[0][chosen, :4] = box
+    tables[0][:, 5:] *= 0.1
+    tables[0][chosen, 5:] = (0.5, 0.1, 0.05) if kind == 0 else (0.2, 0.4, 0.3)
+    asked = iter(tables)
 
     def ask(batch: Floats, wanted: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-        count = len(batch)
-        return {"probability": np.full(count, 0.5), "box": np.repeat(elsewhere[None], count, 0)}
+        return {"candidates": np.stack([next(asked) for _ in batch])}
 
-    found = DRIVERS["drise"](Probe(x, ask, guides={"box": given}), {"masks": 40})
-    # Intersection 4·8, union 12·8: a third; the masks alone average to 1 after the division by p.
-    plain = DRIVERS["drise"](Probe(x, ask, guides={"box": elsewhere}), {"masks": 40})
-    np.testing.assert_allclose(found, plain / 3, rtol=1e-5)
+    found = DRIVERS["drise"](Probe(two_things(), ask, guides={"box": box}, kind=kind), {"masks": 8, "cells": 4})
+    drawn = random_masks(np.random.default_rng(0), SIZE, count=8, cells=4, probability=0.5)
+    weights = [likest(rows, box, tables[0][chosen, 5:].astype(np.float64)) for rows in tables[1:]]
+    expected = sum(weight * mask for weight, mask in zip(weights, drawn, strict=True)) / (8 * 0.5)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+
+def test_candidates_of_what_is_no_detector_are_refused():
+    with pytest.raises(NoCandidates, match="--score detector"):
+        convert(cnn(), outputs=["candidates"])
+
+
+def test_a_graph_without_candidates_says_how_to_make_one_for_drise():
+    from detector_nets import Decoupled, exported
+
+    explain = Explainer(convert(exported(Decoupled, "decoded").model.SerializeToString()).to_bytes())
+    with pytest.raises(GraphLacksOutput, match="--method drise"):
+        explain(np.full((64, 64, 3), 128, np.uint8), 0, driver="drise")
 
 
 def test_drise_without_boxes_is_refused_and_rise_named():
@@ -82,6 +125,71 @@ def test_drise_without_boxes_is_refused_and_rise_named():
         Explainer(colours().SerializeToString())(np.zeros((8, 8, 3), np.uint8), driver="drise")
     with pytest.raises(OnlyDetections, match="Use rise"):
         convert(cnn().SerializeToString(), method="drise")
+
+
+def test_aise_of_a_detection_looks_around_its_box_with_spots_of_its_size():
+    """What it adds up are the spots that were tried, weighed by what each kept less what it hid."""
+    seen: list[Any] = []
+    box = np.array(RIGHT, np.float32)
+    found = DRIVERS["aise-detection"](Probe(two_things(), detecting(seen), guides={"box": box}), {"places": 25})
+    top, left = np.unravel_index(found.argmax(), found.shape)
+    assert RIGHT[0] <= left < RIGHT[2]
+    assert RIGHT[1] <= top < RIGHT[3]
+    inputs = [image for batch, _ in seen for image in batch[:, 0]]
+    assert len(inputs) >= 3 * 25 * 2
+    kept = np.stack(inputs[::2])
+    assert not np.allclose(kept[:, RIGHT[1] : RIGHT[3], RIGHT[0] : RIGHT[2]], 0)
+    middles = [np.array(np.unravel_index(image.argmax(), image.shape)) for image in kept]
+    assert max(abs(middle[1] - 18.5) for middle in middles) <= 7  # half the box and half of that
+    assert found.max() == pytest.approx(1, abs=0.4)
+
+
+def test_aise_of_a_detection_is_openvinos_where_that_is_installed():
+    """Its own class on a detector of two squares; its spots are as long as the picture where ours are round."""
+    detection = pytest.importorskip("openvino_xai.methods.black_box.aise.detection")
+    side, boxes = 24, np.array([[2, 3, 8, 9], [13, 5, 22, 12]], np.float32)
+    x = np.zeros((1, side, side), np.float32)
+    for x0, y0, x1, y1 in boxes.astype(int):
+        x[0, y0:y1, x0:x1] = 1
+
+    def confidences(image: Floats) -> Floats:
+        """Of the middle alone: where no spot keeps more than it hides, theirs turns the map over."""
+        middles = ((boxes[:, :2] + boxes[:, 2:]) / 2).astype(int)
+        return np.array([image[y - 1 : y + 1, x - 1 : x + 1].mean() for x, y in middles], np.float32)
+
+    class Theirs(detection.AISEDetection):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            self.preservation = self.deletion = True
+            self.preprocess_fn = lambda data: data
+            self.postprocess_fn = lambda found: found
+
+        def model_forward(self, data: Any, preprocess: bool = True) -> Any:
+            return boxes[None], confidences(np.asarray(data).reshape(side, side))[None], np.array([[0, 1]])
+
+    def ask(batch: Floats, wanted: tuple[str, ...], guides: Any = None) -> dict[str, NDArray[Any]]:
+        return {
+            "probability": np.array([confidences(image[0])[1] for image in batch]),
+            "box": np.repeat(boxes[1:], len(batch), axis=0),
+        }
+
+    theirs = Theirs().generate_saliency_map(x[None], [1], num_iterations_per_kernel=200, scale_output=False)[1]
+    mine = DRIVERS["aise-detection"](Probe(x, ask, guides={"box": boxes[1]}), {"places": 200})
+    assert np.corrcoef(mine.ravel(), theirs.ravel())[0, 1] > 0.99
+
+
+def test_aise_without_boxes_is_refused_and_the_plain_one_named():
+    with pytest.raises(OnlyDetections, match="Use aise,"):
+        DRIVERS["aise-detection"](Probe(two_things(), detecting()), {})
+    with pytest.raises(InvalidOption, match="must be at least 1"):
+        DRIVERS["aise-detection"](
+            Probe(two_things(), detecting(), guides={"box": np.array(RIGHT, np.float32)}), {"finest": 0.5}
+        )
+
+
+def test_a_spot_is_round_whatever_the_pictures_shape():
+    found = spot((20, 40), np.array([0.5, 0.25]), 3.0)
+    assert np.unravel_index(found.argmax(), found.shape) in ((9, 9), (10, 9), (9, 10), (10, 10))
+    np.testing.assert_allclose(found[10, 13], found[13, 10], rtol=1e-6)
 
 
 def test_the_seed_of_drise_says_which_masks_are_drawn():

@@ -11,7 +11,9 @@ from onnxcam.drivers import xrai as xrai
 
 from onnxcam.drivers import occlusion as occlusion  # isort: skip
 from onnxcam.drivers import rise as rise  # isort: skip
+from onnxcam.drivers import drise as drise  # isort: skip
 from onnxcam.drivers import aise as aise
+from onnxcam.drivers import aise_boxes as aise_boxes
 from onnxcam.drivers import grids as grids
 from onnxcam.drivers import kernelshap as kernelshap
 from onnxcam.drivers import lime as lime

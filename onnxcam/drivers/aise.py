@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from onnxcam.drivers.table import driver
 from onnxcam.errors import MissingExtra
 from onnxcam.ranges import Count, Positive
 
+Scoring: TypeAlias = Callable[[Iterable[Floats]], NDArray[np.float64]]
 PASSES = 2  # for each place: the spot alone, and all but the spot
 
 
@@ -27,29 +29,44 @@ def aise(
     all the rest, gains count from the lowest of them; OpenVINO XAI divides by 0 there, or turns the map over.
     """
     probe.require(narrow <= wide, "narrow", narrow, f"must be at most wide, {wide}")
-    probe.expect(widths * places * PASSES)
+    sigmas = np.linspace(narrow, wide, widths) * min(probe.size)
+    return searched(probe, sigmas, Search(places, eps=0.1), probe.scores)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How places are looked for: how many of them, DIRECT's `eps`, and the part of the picture, y then x, in [0, 1]."""
+
+    places: int
+    eps: float
+    bounds: tuple[tuple[float, float], ...] = ((0.0, 1.0), (0.0, 1.0))
+
+
+def searched(probe: Probe, sigmas: NDArray[np.float64], search: Search, scores: Scoring) -> Floats:
+    """The mean over the widths of Σ gain·spot over the maximum of that. `sigmas`: in pixels."""
+    probe.expect(len(sigmas) * search.places * PASSES)
     total, blank = np.zeros(probe.size), probe.blank("zero")
     with probe.keeping():
-        for width in np.linspace(narrow, wide, widths):
-            trial = Trial(probe, blank, float(width))
+        for sigma in sigmas:
+            trial = Trial(probe, blank, float(sigma), scores)
             try:
-                search(trial, places)
+                minimise(trial, search)
             finally:
                 total += trial.map()
-    return np.asarray(total / widths, np.float32)
+    return np.asarray(total / len(sigmas), np.float32)
 
 
 class Trial:
     """The places that were tried with one width, and what they gained."""
 
-    def __init__(self, probe: Probe, blank: Floats, width: float) -> None:
-        self._probe, self._blank, self._width = probe, blank, width
+    def __init__(self, probe: Probe, blank: Floats, sigma: float, scores: Scoring) -> None:
+        self._probe, self._blank, self._sigma, self._scores = probe, blank, sigma, scores
         self._found: list[tuple[NDArray[np.float64], float]] = []
 
     def __call__(self, place: NDArray[np.float64]) -> float:
         """What to minimise at a place (y, x) in [0, 1]²."""
-        mask = spot(self._probe.size, place, self._width)
-        kept, lost = self._probe.scores(self._probe.masked(share, self._blank) for share in (mask, 1 - mask))
+        mask = spot(self._probe.size, place, self._sigma)
+        kept, lost = self._scores(self._probe.masked(share, self._blank) for share in (mask, 1 - mask))
         self._found.append((np.array(place), float(kept - lost)))
         return float(lost - kept)
 
@@ -64,13 +81,12 @@ class Trial:
     def _added(self, least: float) -> NDArray[np.float64]:
         total = np.zeros(self._probe.size)
         for place, gain in self._found:
-            total += (gain - least) * spot(self._probe.size, place, self._width)
+            total += (gain - least) * spot(self._probe.size, place, self._sigma)
         return total
 
 
-def spot(size: tuple[int, int], place: NDArray[np.float64], width: float) -> Floats:
-    """A round Gaussian (H, W), 1 at its middle; `width` is its sigma as a share of the shorter side."""
-    sigma = width * min(size)
+def spot(size: tuple[int, int], place: NDArray[np.float64], sigma: float) -> Floats:
+    """A round Gaussian (H, W), 1 at its middle; `sigma` in pixels."""
     down, across = (
         np.exp(-0.5 * ((np.arange(length) + 0.5 - at * length) / sigma) ** 2)
         for length, at in zip(size, place, strict=True)
@@ -78,10 +94,10 @@ def spot(size: tuple[int, int], place: NDArray[np.float64], width: float) -> Flo
     return np.asarray(down[:, None] * across, np.float32)
 
 
-def search(objective: Callable[[NDArray[np.float64]], float], places: int) -> None:
-    """DIRECT over the unit square, `places` calls or a few more; `eps` and the bias are OpenVINO XAI's."""
+def minimise(objective: Callable[[NDArray[np.float64]], float], search: Search) -> None:
+    """DIRECT, with the search's number of calls or a few more; `eps` and the bias are OpenVINO XAI's."""
     direct = _direct()
-    direct(objective, bounds=[(0.0, 1.0), (0.0, 1.0)], maxfun=places, eps=0.1, locally_biased=False)
+    direct(objective, bounds=search.bounds, maxfun=search.places, eps=search.eps, locally_biased=False)
 
 
 def _direct() -> Callable[..., Any]:

@@ -41,10 +41,10 @@ def windowed(guides: Mapping[str, Floats], window: Window, size: tuple[int, int]
 
 
 def overlap(boxes: Floats, box: Floats) -> Floats:
-    """Intersection over union of boxes (…, 4), x0 y0 x1 y1, with one; 0 for those without extent."""
-    low, high = np.maximum(boxes[..., :2], box[:2]), np.minimum(boxes[..., 2:], box[2:])
+    """Intersection over union of boxes (…, 4 or more), x0 y0 x1 y1 first, with one; 0 for those without extent."""
+    low, high = np.maximum(boxes[..., :2], box[:2]), np.minimum(boxes[..., 2:4], box[2:])
     shared = np.clip(high - low, 0, None).prod(axis=-1)
-    areas = np.clip(boxes[..., 2:] - boxes[..., :2], 0, None).prod(axis=-1)
+    areas = np.clip(boxes[..., 2:4] - boxes[..., :2], 0, None).prod(axis=-1)
     union = areas + np.clip(box[2:] - box[:2], 0, None).prod() - shared
     return np.asarray(shared / np.where(union > 0, union, 1), np.float32)
 

@@ -37,6 +37,7 @@ class Probe:
         interrupted: whether a method was stopped and gives what it had by then.
         report: what a method has to say beside its map, by name: numbers and words.
         guides: what points at a part of the picture, by name; methods that move the picture move it too.
+        kind: the class that is explained; None where the target is none.
         attribution: like x, what a method gives for every value of the input before it makes it a map; None of others.
     """
 
@@ -54,14 +55,16 @@ class Probe:
         progress: Progress | None = None,
         prepare: Callable[[Source], Floats] | None = None,
         guides: Mapping[str, Floats] | None = None,
+        kind: int | None = None,
     ) -> None:
         """The probe.
 
         Args:
             x: (C, H, W) or (H, W, C).
             ask: from a batch (B, *x.shape) and names out of "score" (B,), "gradient", "activation" (B, C, h, w),
-                "heatmap" (B, H, W), "probability" (B,), of the target, and "box" (B, 4) to arrays by these names. Where
-                there are guides it takes others as a third argument, by name, with a row for each of the batch.
+                "heatmap" (B, H, W), "probability" (B,), of the target, "box" (B, 4), and "candidates" (B, M, 5 + C) to
+                arrays by these names. Where there are guides it takes others as a third argument, by name, with a row
+                for each of the batch.
             layout: of x.
             black: in the input's units, (C,) or one number.
             white: likewise.
@@ -69,6 +72,7 @@ class Probe:
             progress: called with the passes done and those expected, after every batch.
             prepare: makes an input like x of another picture; None if nothing says how.
             guides: what points at a part of the picture, in pixels of x: "box" (4,), "region" (h, w).
+            kind: the class that is explained.
         """
         if batch_size < 1:
             raise InvalidOption(self.method, "batch_size", batch_size, "must be 1 or more")
@@ -76,7 +80,7 @@ class Probe:
         self._ask, self._progress, self._expected = ask, progress, 0
         channels = self.x.shape[self.channel_axis]
         self.black, self.white = (np.broadcast_to(np.asarray(c, np.float32), (channels,)) for c in (black, white))
-        self.guides = dict(guides or {})
+        self.guides, self.kind = dict(guides or {}), kind
         self.passes, self.interrupted = 0, False
         self.report: dict[str, float | int | str] = {}
         self.attribution: Floats | None = None
@@ -120,7 +124,7 @@ class Probe:
         Args:
             things: from which inputs are made, taken as they are needed.
             make: from a thing to an input like x; not modified afterwards.
-            wanted: "score", "gradient", "activation", "heatmap", "probability", "box".
+            wanted: "score", "gradient", "activation", "heatmap", "probability", "box", "candidates".
             guides: from a thing to the probe's guides as they lie in its input, where that moves the picture.
         """
         source = iter(things)
@@ -190,7 +194,8 @@ class Probe:
     def masked(self, mask: Floats, blank: Floats) -> Floats:
         """x where the mask (H, W) is 1, `blank` where it is 0, between them a blend."""
         share = self.spread(mask)
-        return np.asarray(self.x * share + blank * (1 - share), np.float32)
+        shown = self.x * share
+        return np.asarray(shown + blank * (1 - share) if blank.any() else shown, np.float32)
 
     def picture(self) -> Floats:
         """x as (H, W, C)."""

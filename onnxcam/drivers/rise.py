@@ -9,11 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxcam.drivers.moving import BOX, overlap
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.scorecam import Fill
 from onnxcam.drivers.table import driver
-from onnxcam.errors import OnlyDetections
 from onnxcam.geometry import stretched
 from onnxcam.ranges import Count, Probability, Seed
 
@@ -46,36 +44,10 @@ def rise(
     `cells` along each side of a mask are shown or hidden, blown up bilinearly, and shifted by less than a cell.
     """
     draw = Draw(masks, cells, probability, fill, seed)
-    return _averaged(probe, draw, ("score",), lambda found: float(found["score"]))
+    return averaged(probe, draw, ("score",), lambda found: float(found["score"]))
 
 
-@driver("drise", source="Petsiuk et al. 2021, arXiv:2006.03204", needs="score", score="probability", of_boxes=True)
-def drise(
-    probe: Probe,
-    *,
-    masks: Count = 5000,
-    cells: Count = 16,
-    probability: Probability = 0.5,
-    fill: Fill = "zero",
-    seed: Seed = 0,
-) -> Floats:
-    """RISE for a detection: a mask weighs what the detection that is found in its place keeps of it.
-
-    That is the confidence in the same class of the candidate that fits the box best, times their overlap. The paper has
-    the objectness times the cosine between the probabilities of all classes instead of the confidence, and looks for
-    the best of all detections.
-    """
-    box = probe.guides.get(BOX)
-    if box is None:
-        raise OnlyDetections(probe.method)
-
-    def score(found: Found) -> float:
-        return float(found["probability"] * overlap(found["box"], box))
-
-    return _averaged(probe, Draw(masks, cells, probability, fill, seed), ("probability", "box"), score)
-
-
-def _averaged(probe: Probe, draw: Draw, wanted: tuple[str, ...], score: Callable[[Found], float]) -> Floats:
+def averaged(probe: Probe, draw: Draw, wanted: tuple[str, ...], score: Callable[[Found], float]) -> Floats:
     """Σ score·mask / (N·p), over the masks that were reached."""
     size, share = probe.sides, draw.probability
     most = min(size) if len(size) == 2 else max(size)

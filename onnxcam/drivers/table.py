@@ -12,7 +12,7 @@ from onnxcam.other_names import hint, spelled
 from onnxcam.parameters import Parameter, parameters_of, settings
 
 Run: TypeAlias = Callable[..., Floats]
-Needs: TypeAlias = Literal["score", "gradient", "activation", "both", "heatmap"]
+Needs: TypeAlias = Literal["score", "gradient", "activation", "both", "heatmap", "candidates"]
 Score: TypeAlias = Literal["probability", "logit", "output"]
 
 
@@ -26,7 +26,7 @@ class Driver:
         summary: one line.
         needs: what the graph must give for every pass: "score"; "gradient", of the score with respect to the picture's
             input; "activation", of the layer; "both", activation and gradient of the layer; "heatmap", of whatever
-            method the graph was built with.
+            method the graph was built with; "candidates", all that a detector's head offers.
         run: from a probe to the raw map (h, w), of any size, signed values allowed.
         score: what is asked for when the user does not say.
         options: what can be set, and what each is where it is not.

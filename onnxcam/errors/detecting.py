@@ -9,6 +9,7 @@ from onnxcam.errors.base import OnnxCamError
 __all__ = [
     "DetectorUnclear",
     "InvalidDetectorSetting",
+    "NoCandidates",
     "NoClassMaps",
     "NotThatDetector",
     "RawBoxes",
@@ -66,6 +67,16 @@ class UnknownClassCount(OnnxCamError):
         super().__init__(
             f"Output {output!r} lists finished detections, and nothing in the graph tells how many classes there are. "
             f"Say it: --score detector:list,classes=80."
+        )
+
+
+class NoCandidates(OnnxCamError):
+    """All that a detector's head offers is asked for, of scores that are none of a detector."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            f"The output 'candidates' lists what a detector's head offers, and what is explained here is {kind!r}. "
+            f"Leave it away; if the model is a detector, convert it with --score detector."
         )
 
 

@@ -72,13 +72,17 @@ class NotWrappable(OnnxCamError):
         )
 
 
+WITHOUT_BOXES = {"drise": "rise", "aise-detection": "aise"}
+
+
 class OnlyDetections(OnnxCamError):
     """A method for detections is asked of a model that is no detector."""
 
     def __init__(self, method: str) -> None:
         super().__init__(
-            f"The method {method!r} explains a detection by its box, and this model's scores have no boxes. Use rise, "
-            f"which is the same without them; if the model is a detector, convert it with --score detector."
+            f"The method {method!r} explains a detection by its box, and this model's scores have no boxes. Use "
+            f"{WITHOUT_BOXES.get(method, 'rise')}, which is the same without them; if the model is a detector, convert "
+            f"it with --score detector."
         )
 
 

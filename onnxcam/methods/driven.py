@@ -27,7 +27,13 @@ def single(tape: Tape, scores: Scores, wanted: Sequence[str] | None) -> tuple[La
     return explainable(tape, scores, wanted)[-1:]
 
 
-FINDS: dict[str, Find] = {"score": of_picture, "gradient": of_picture, "activation": single, "both": single}
+FINDS: dict[str, Find] = {
+    "score": of_picture,
+    "candidates": of_picture,
+    "gradient": of_picture,
+    "activation": single,
+    "both": single,
+}
 
 
 def _no_map(_: Question, **__: Any) -> Sequence[Value]:

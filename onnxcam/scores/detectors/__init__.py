@@ -12,6 +12,7 @@ from typing import Any
 from onnxcam.errors import OnnxCamError
 from onnxcam.graph import Tape, Value
 from onnxcam.layouts import find_picture, is_plane
+from onnxcam.scores.detectors.candidates import candidates
 from onnxcam.scores.detectors.choosing import select
 from onnxcam.scores.detectors.detections import Detections
 from onnxcam.scores.detectors.finding import FAMILIES, find_detections
@@ -53,6 +54,7 @@ def detector(tape: Tape, detail: str = "") -> Scores | None:
         label_list=COCO if found.count == COCO_CLASSES else None,
         preprocess=usual,
         maps=class_maps(found, picture),
+        candidates=partial(candidates, found),
         notes=tuple(notes),
     )
 

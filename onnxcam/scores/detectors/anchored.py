@@ -122,6 +122,7 @@ def _decoded(scales: Sequence[RawScale], sizes: Sequence[Floats], *, settings: S
         count,
         both,
         pyramid=Pyramid(tuple(raw.stride for raw in scales), len(sizes[0]), is_cell_first=False),
+        objectness=op.Sigmoid(objectness),
     )
 
 

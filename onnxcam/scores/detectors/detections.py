@@ -22,6 +22,7 @@ class Detections:
         count: C.
         labels: int64 (N, B), of a list the class of each entry; None where every candidate has a score for each class.
         is_final: nothing is to be suppressed any more.
+        objectness: (N, B, 1), in [0, 1], of a head that has a column for it.
         pyramid: the scales that the candidates come from, one behind the other; None where they are no cells.
         source: the tensor that the candidates' boxes are computed from by the model itself.
     """
@@ -36,3 +37,4 @@ class Detections:
     labels: Value | None = None
     is_final: bool = False
     pyramid: Pyramid | None = None
+    objectness: Value | None = None

@@ -93,12 +93,24 @@ def _boxed(table: Table, picture: Value, *, settings: Settings, has_objectness: 
     stop = _stop(table, start, settings=settings)
     found = scores_in(table.value, start, stop=stop)
     family = settings.family or _family(table, has_objectness=has_objectness)
-    if has_objectness and not table.part_at(4).is_constant:
-        found = _together(found, scores_in(table.value, 4, stop=5), is_root=family == "yunet")
+    is_told = has_objectness and not table.part_at(4).is_constant
+    objectness = scores_in(table.value, 4, stop=5) if is_told else None
+    if objectness is not None:
+        found = _together(found, objectness, is_root=family == "yunet")
     boxes = _boxes(table, picture, settings=settings, family=family)
     reason = f"{table.width} columns of {table.name!r}: a box, {'objectness, ' * has_objectness}{stop - start} classes"
     pyramid = table.pyramid and replace(table.pyramid, is_cell_first=family not in ANCHOR_FIRST)
-    return Detections(family, reason, boxes, found.logits, found.shares, stop - start, table.value, pyramid=pyramid)
+    return Detections(
+        family,
+        reason,
+        boxes,
+        found.logits,
+        found.shares,
+        stop - start,
+        table.value,
+        pyramid=pyramid,
+        objectness=None if objectness is None else objectness.shares,
+    )
 
 
 def _stop(table: Table, start: int, *, settings: Settings) -> int:
