@@ -177,6 +177,7 @@ ROWS = [
         note=AXIS_1,
     ),
     Row("hirescam", CAPTUM, "LayerGradientXActivation", captum_layer("LayerGradientXActivation"), output="raw_map"),
+    Row("conductance", CAPTUM, "LayerConductance", captum_layer("LayerConductance"), output="raw_map", is_slow=True),
     Row(
         "activation-mean",
         CAPTUM,

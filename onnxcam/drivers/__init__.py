@@ -4,6 +4,7 @@ from onnxcam.drivers import scorecam as scorecam  # isort: skip - the table list
 from onnxcam.drivers import smooth_gradcam as smooth_gradcam  # isort: skip
 from onnxcam.drivers import smoothing as smoothing  # isort: skip
 from onnxcam.drivers import integrated as integrated  # isort: skip
+from onnxcam.drivers import conductance as conductance  # isort: skip
 from onnxcam.drivers import blurring as blurring
 from onnxcam.drivers import expected as expected
 from onnxcam.drivers import guided_path as guided_path

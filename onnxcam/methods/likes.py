@@ -22,7 +22,7 @@ HAVE: Mapping[str, tuple[str, ...]] = {
         "gradcam", "hirescam", "activation-mean", "saliency", "input-x-gradient", "guided-backprop", "deconvnet",
         "guided-gradcam", "lrp-epsilon", "deeplift", "deeplift-shap", "integrated-gradients", "smoothgrad",
         "squaregrad", "vargrad", "gradient-shap", "expected-gradients", "occlusion", "feature-ablation",
-        "shapley-sampling", "kernelshap", "lime",
+        "shapley-sampling", "kernelshap", "lime", "conductance",
     ),
     "tf-keras-vis": ("gradcam", "gradcam++", "layercam", "scorecam", "faster-scorecam", "saliency", "smoothgrad"),
 }  # fmt: skip
