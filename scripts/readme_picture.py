@@ -14,7 +14,7 @@ from onnxcam import Explainer, convert
 from onnxcam.demo import MODEL, SCENE, boxes
 from onnxcam.images import read
 
-OUTPUT = Path(__file__).parent.parent / "docs" / "demo.jpg"
+OUTPUT = Path(__file__).parent.parent / "docs" / "demo.webp"
 SIDE_PX, GAP_PX, STRIP_PX = 300, 8, 34
 
 
@@ -33,7 +33,7 @@ def main() -> None:
     row += [captioned(e.overlay(alpha=0.6).array, f'target="{e.label}"') for e in explainer(SCENE, labels)]
     gap = np.full((len(row[0]), GAP_PX, 3), 255, np.uint8)
     parts = [part for cell in row for part in (cell, gap)][:-1]
-    cv2.imwrite(str(OUTPUT), np.hstack(parts)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    cv2.imwrite(str(OUTPUT), np.hstack(parts)[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, 85])
 
 
 if __name__ == "__main__":

@@ -27,16 +27,16 @@ from samples import IMAGES, labels, model_path, preprocessing  # noqa: E402 - th
 
 MODEL = "squeezenet1.1_fp32"
 PHOTOS = ("chelsea.png", "coffee.png", "rocket.jpg", "astronaut.png")  # all in the public domain
-QUALITY = 82  # of JPEG, 0 to 100
+QUALITY = 80  # of WebP, 0 to 100
 WINDOW = (1180, 860)  # pixels
 
 
 def written(path: Path, array: np.ndarray, width: int) -> None:
-    """The picture as a JPEG of that width at most."""
+    """The picture as a WebP of that width at most."""
     ratio = min(1.0, width / array.shape[1])
     size = round(array.shape[1] * ratio), round(array.shape[0] * ratio)
     small = cv2.resize(array, size, interpolation=cv2.INTER_AREA)
-    cv2.imwrite(str(path), small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    cv2.imwrite(str(path), small[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
 
 
 def report(folder: Path, options: dict[str, Any]) -> Path:
@@ -70,13 +70,13 @@ def main() -> None:
     """Writes the pictures."""
     options: dict[str, Any] = {"preprocess": preprocessing(MODEL), "labels": labels()}
     with tempfile.TemporaryDirectory() as folder:
-        written(ROOT / "docs" / "report.jpg", screenshot(report(Path(folder), options)), 1000)
+        written(ROOT / "docs" / "report.webp", screenshot(report(Path(folder), options)), 1000)
     methods = ["gradcam", "layercam", "eigencam", "occlusion"]
     found = compare(model_path(MODEL), IMAGES / PHOTOS[0], methods=methods, targets=[-1, -2], **options)
-    written(ROOT / "docs" / "compare.jpg", found.picture(size=220).array, 1000)
+    written(ROOT / "docs" / "compare.webp", found.picture(size=220).array, 1000)
     photos = [IMAGES / name for name in PHOTOS]
     concepts = factorize(model_path(MODEL), photos, concepts=5, layer="fire9/concat_1", **options)
-    written(ROOT / "docs" / "concepts.jpg", concepts.picture(0, alpha=0.85).array, 460)
+    written(ROOT / "docs" / "concepts.webp", concepts.picture(0, alpha=0.85).array, 460)
 
 
 if __name__ == "__main__":

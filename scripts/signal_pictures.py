@@ -1,4 +1,4 @@
-"""Makes docs/signals-and-volumes.jpg: a beat that differs from the others, and a bright spot in a volume, found.
+"""Makes docs/signals-and-volumes.webp: a beat that differs from the others, and a bright spot in a volume, found.
 
 The two nets have filters made by hand, so that nothing needs training: one that answers to wide beats in any of three
 channels, one that answers to what is bright over 3 x 3 x 3 places. Run it from the repository's root.
@@ -18,7 +18,7 @@ from onnxcam.array_explanation import SignalExplanation, VolumeExplanation
 from onnxcam.images import Image
 from onnxcam.legend import PAPER
 
-PAGE = Path(__file__).parent.parent / "docs" / "signals-and-volumes.jpg"
+PAGE = Path(__file__).parent.parent / "docs" / "signals-and-volumes.webp"
 TEXT = """
 <ir_version: 8, opset_import: ["" : 18]> net (float[N,{dims}] x) => (float[N,2] scores)
 <int64[{axes}] space = {{{places}}}>
@@ -31,7 +31,7 @@ TEXT = """
 """
 RATE = 250.0  # samples a second
 WIDTH = 720
-QUALITY = 68  # of JPEG, 0 to 100
+QUALITY = 80  # of WebP, 0 to 100
 
 
 def net(filters: NDArray[np.float32], sides: tuple[int, ...]) -> ModelProto:
@@ -97,4 +97,4 @@ def drawn() -> Image:
 
 
 if __name__ == "__main__":
-    cv2.imwrite(str(PAGE), drawn()[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    cv2.imwrite(str(PAGE), drawn()[..., ::-1], [cv2.IMWRITE_WEBP_QUALITY, QUALITY])
