@@ -214,6 +214,16 @@ def test_the_other_side_of_a_class_is_minus_its_score_in_the_same_box():
     np.testing.assert_array_equal(found["target_box"][:, 1], found["target_box"][:, 0])
 
 
+@pytest.mark.parametrize(("count", "expected"), [("60", 59), ("400", 299), ("B", None)])
+def test_how_many_detections_there_may_be_is_a_constant_where_the_candidates_are_counted(count: str, expected: Any):
+    """What comes of a Shape is computed on the CPU, and would have to be copied to the device in every run."""
+    tape = tape_of(f"float[N,{count},4] boxes; float[N,{count}] confidence; int64[N,{count}] classes")
+    boxes, confidence, classes = (tape.value(name) for name in ("boxes", "confidence", "classes"))
+    last = ranked(boxes, confidence, classes, iou=0.5, threshold=0.25).last
+    assert (last.constant is None) == (expected is None)
+    assert expected is None or last.constant.tolist() == [expected]
+
+
 def test_a_difference_of_classes_is_taken_where_the_first_is_best():
     boxes, shares = crowd(6)
     found = answered(shares, boxes, np.full((2, 1), 2 * CLASSES + 3 * CLASSES + 1))

@@ -107,7 +107,7 @@ def _likeliest(found: Detections, wish: Wish, best: Value, *, box: Value, settin
 def _of_rank(found: Detections, wish: Wish, order: Ranking, *, settings: Settings) -> Pick:
     """The k-th detection, if there are so many; of a finished list, if it is above the threshold."""
     op = order.order.tape
-    place = op.Min(wish.rank, op.Shape(order.order, start=1, end=2) - 1)
+    place = op.Min(wish.rank, order.last)
     least = settings.threshold if found.is_final else 0.0
     is_there = op.And(op.Equal(place, wish.rank), taken(order.confidence, place) > least)
     return Pick(taken(order.order, place), is_there)

@@ -19,10 +19,12 @@ class Ranking:
     Attributes:
         order: int64 (N, R), the candidates.
         confidence: float32 (N, R), 0 where there are no more.
+        last: R − 1, int64 [1]; a constant where the candidates are counted, so that nothing goes between devices.
     """
 
     order: Value
     confidence: Value
+    last: Value
 
 
 def ranked(boxes: Value, confidence: Value, classes: Value, *, iou: float, threshold: float) -> Ranking:
@@ -59,10 +61,14 @@ def apart(boxes: Value, classes: Value) -> Value:
 
 def first(confidence: Value) -> Ranking:
     """The candidates by confidence, (N, B) → (N, R), R at most `MOST_DETECTIONS`."""
-    op = confidence.tape
-    count = op.Min(op.Shape(confidence, start=1, end=2), op.ints(MOST_DETECTIONS))
+    op, known = confidence.tape, (confidence.shape or (None, None))[1]
+    if isinstance(known, int):
+        count, last = (op.ints(min(known, MOST_DETECTIONS) - less) for less in (0, 1))
+    else:
+        count = op.Min(op.Shape(confidence, start=1, end=2), op.ints(MOST_DETECTIONS))
+        last = count - 1
     values, order = op.emit("TopK", [confidence, count], {"axis": 1}, outputs=2)
-    return Ranking(order, values)
+    return Ranking(order, values, last)
 
 
 def taken(values: Value, index: Value) -> Value:
