@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from onnxcam.asking import BOX, Aim, Graph, asker
 from onnxcam.drivers import DRIVERS, Driver, Floats, Probe, Progress, find
-from onnxcam.errors import GraphLacksOutput, NotWrappable, OnlyDetections, OnlyPictures, OptionsFixed
+from onnxcam.errors import GraphLacksOutput, NotOneDetection, NotWrappable, OnlyDetections, OnlyPictures, OptionsFixed
 from onnxcam.images import Source, read
 from onnxcam.normalizing import normalize
 from onnxcam.other_names import spelled
@@ -107,10 +107,14 @@ def drive(plan: Plan, graph: Graph, aim: Aim, *, x: NDArray[Any]) -> Driven:
 
     Raises:
         OnlyPictures: if x is a signal or a volume, and the method is not for these.
+        NotOneDetection: if it is for detections, and the target is the other side of one, or a difference.
     """
     form = graph.signature.form
     if x.ndim != 3 and (form is None or not plan.driver.any_axes):
         raise OnlyPictures(plan.driver.name, x.shape)
+    kind = aim.target if 0 <= aim.target < (graph.metadata.classes or 0) else None
+    if plan.driver.of_boxes and kind is None and not aim.is_empty:
+        raise NotOneDetection(plan.driver.name)
     black, white = (0.0, 0.0) if form is not None else ends_of(graph.spec)
     probe = Probe(
         np.asarray(x, np.float32),
@@ -122,7 +126,7 @@ def drive(plan: Plan, graph: Graph, aim: Aim, *, x: NDArray[Any]) -> Driven:
         progress=plan.progress,
         prepare=None if form is not None else lambda source: preparing(source, graph.spec),
         guides=aim.guides,
-        kind=aim.target if 0 <= aim.target < (graph.metadata.classes or 0) else None,
+        kind=kind,
     )
     if aim.is_empty:
         return unmoved(np.zeros(probe.sides, np.float32))

@@ -109,7 +109,7 @@ def resolve(tape: Tape, layers: Sequence[Layer], wanted: str | None) -> Layer:
     if wanted is None:
         return layers[0]
     by_tensor = {layer.tensor: layer for layer in layers}
-    names = known_names(tape, [tape.value(layer.tensor) for layer in reversed(layers)])
+    names = known_names(tape, in_order(tape, [tape.value(layer.tensor) for layer in layers]))
     for found in (names.get(wanted), wanted, _tensor_of_node(tape, wanted)):
         if found in by_tensor:
             return by_tensor[found]
@@ -121,6 +121,12 @@ def resolve(tape: Tape, layers: Sequence[Layer], wanted: str | None) -> Layer:
         raise VanishedLayer(wanted, survivor)
     near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.5)
     raise UnknownLayer(wanted, near, len(layers), exists=wanted in tape)
+
+
+def in_order(tape: Tape, values: Collection[Value]) -> list[Value]:
+    """The tensors in the order in which they are computed."""
+    wanted = set(values)
+    return [value for node in tape.nodes for value in node.outputs if value in wanted]
 
 
 def _with_name(value: Value, forms: dict[Value, Form], named: Collection[str]) -> Value:

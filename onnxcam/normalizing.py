@@ -35,7 +35,17 @@ def normalize(maps: Sequence[Floats], size: Size, convention: str) -> Floats:
 
 def pytorch_grad_cam(maps: Sequence[Floats], size: Size) -> Floats:
     """ReLU, min-max at low resolution, bilinear, mean over layers, min-max again; 1e-7."""
-    return _min_max(_mean([stretched(_min_max(_relu(raw), 1e-7), size) for raw in maps]), 1e-7)
+    return _scaled_twice(maps, size, stretched)
+
+
+def align_corners(maps: Sequence[Floats], size: Size) -> Floats:
+    """As pytorch-grad-cam, with the corners of the map on those of the picture."""
+    return _scaled_twice(maps, size, _from_corner_to_corner)
+
+
+def asymmetric(maps: Sequence[Floats], size: Size) -> Floats:
+    """As pytorch-grad-cam, with place k of h at pixel k·H/h."""
+    return _scaled_twice(maps, size, _from_the_first_corner)
 
 
 def torchcam(maps: Sequence[Floats], size: Size) -> Floats:
@@ -82,6 +92,8 @@ def percentile(maps: Sequence[Floats], size: Size) -> Floats:
 
 CONVENTIONS: dict[str, Convention] = {
     "pytorch-grad-cam": pytorch_grad_cam,
+    "align-corners": align_corners,
+    "asymmetric": asymmetric,
     "torchcam": torchcam,
     "torchcam-tanh": torchcam_tanh,
     "keras": keras,
@@ -98,6 +110,18 @@ def _from_corner_to_corner(raw: Floats, size: Size) -> Floats:
     for axis, wanted in enumerate(size):
         raw = between(raw, np.linspace(0, raw.shape[axis] - 1, wanted), axis)
     return raw
+
+
+def _from_the_first_corner(raw: Floats, size: Size) -> Floats:
+    """(h, w) → (H, W), bilinear: the first place of an axis stays at its first, the last is repeated behind."""
+    for axis, wanted in enumerate(size):
+        length = raw.shape[axis]
+        raw = between(raw, np.minimum(np.arange(wanted) * (length / wanted), length - 1), axis)
+    return raw
+
+
+def _scaled_twice(maps: Sequence[Floats], size: Size, enlarged: Callable[[Floats, Size], Floats]) -> Floats:
+    return _min_max(_mean([enlarged(_min_max(_relu(raw), 1e-7), size) for raw in maps]), 1e-7)
 
 
 def _in_blocks(raw: Floats, size: Size) -> Floats:

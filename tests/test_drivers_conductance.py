@@ -75,6 +75,21 @@ def test_what_was_reached_is_kept_when_it_is_interrupted():
     assert np.abs(found).max() > 0
 
 
+@pytest.mark.parametrize("passes", [3 + 11 + 1, 3 + 11 + 2])
+def test_of_several_baselines_only_those_that_were_reached_are_averaged(passes: int):
+    def stopping(done: int, _: int) -> None:
+        if done >= passes:
+            raise KeyboardInterrupt
+
+    base, other = picture(seed=5), picture(seed=6)
+    alone, probe = quadratic(picture()), quadratic(picture(), progress=stopping, batch_size=1)
+    wanted = find("conductance")(alone, {"steps": 10, "baselines": base})
+    found = find("conductance")(probe, {"steps": 10, "baselines": (base, other)})
+    assert probe.interrupted
+    np.testing.assert_allclose(found, wanted, rtol=1e-6)
+    assert probe.report["baseline_score"] == pytest.approx(alone.report["baseline_score"])
+
+
 @pytest.mark.parametrize(
     ("options", "error"), [({"steps": 0}, InvalidOption), ({"baselines": "blakc"}, NoSuchBaseline)]
 )

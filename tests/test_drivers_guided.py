@@ -17,7 +17,7 @@ from onnxcam.drivers import DRIVERS, Floats, Probe
 from onnxcam.drivers.aise import spot
 from onnxcam.drivers.moving import Window, mirrored, overlap, windowed
 from onnxcam.drivers.rise import random_masks
-from onnxcam.errors import GraphLacksOutput, InvalidOption, NoCandidates, OnlyDetections
+from onnxcam.errors import GraphLacksOutput, InvalidOption, NoCandidates, NotOneDetection, OnlyDetections
 from onnxcam.explaining import of_target
 
 SIZE = (16, 24)
@@ -116,6 +116,16 @@ def test_a_graph_without_candidates_says_how_to_make_one_for_drise():
     explain = Explainer(convert(exported(Decoupled, "decoded").model.SerializeToString()).to_bytes())
     with pytest.raises(GraphLacksOutput, match="--method drise"):
         explain(np.full((64, 64, 3), 128, np.uint8), 0, driver="drise")
+
+
+@pytest.mark.parametrize("method", ["drise", "aise-detection"])
+@pytest.mark.parametrize("target", ["not:1", "1-2"])
+def test_what_is_no_detection_is_not_looked_for_again(method: str, target: str):
+    from detector_nets import Decoupled, exported
+
+    explain = Explainer(convert(exported(Decoupled, "decoded").model.SerializeToString(), method=method).to_bytes())
+    with pytest.raises(NotOneDetection, match="no other side"):
+        explain(np.full((64, 64, 3), 128, np.uint8), target)
 
 
 def test_drise_without_boxes_is_refused_and_rise_named():

@@ -93,6 +93,13 @@ def test_a_module_goes_by_its_path_in_torchscript_names():
     assert resolve(tape, layers, "stem").tensor == "r1"
 
 
+def test_a_module_is_the_last_that_it_computes_whichever_is_the_default():
+    """The default of a transformer is a norm in its last block, and stands first."""
+    tape, layers = found(named(cnn(), {"c2": "/blocks.1/norm/Conv", "r2": "/blocks.1/Relu"}))
+    default = next(layer for layer in layers if layer.tensor == "c2")
+    assert resolve(tape, [default, *(layer for layer in layers if layer is not default)], "blocks.1").tensor == "r2"
+
+
 def test_a_keras_layer_goes_by_its_name_in_tensorflow_names():
     paths = {"c1": "model/block1_conv1/Conv2D", "r1": "model/block1_conv1/Relu", "r2": "model/top_conv/Relu"}
     tape, layers = found(named(cnn(), paths))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxcam.drivers.baselines import Baselines, baselines_of
-from onnxcam.drivers.integrated import report_gap, scores_before_and_after
+from onnxcam.drivers.integrated import report_gap
 from onnxcam.drivers.probe import Floats, Probe
 from onnxcam.drivers.quadrature import gauss_legendre
 from onnxcam.drivers.table import driver
@@ -47,16 +47,19 @@ def _conducted(probe: Probe, places: Floats64, given: Baselines, *, seed: int, g
     """Σ g·Δa over the steps between the places, averaged over the baselines; of an interrupted run, those reached."""
     blanks = [load() for load in baselines_of(probe, given, seed=seed)]
     probe.expect(len(blanks) * (len(places) + 1) + 1)
-    change = scores_before_and_after(probe, blanks)
-    total = np.zeros(1)
+    *before, after = probe.scores([*blanks, probe.x]).tolist()
+    maps: list[Floats64] = []  # of the baselines that were reached
     with probe.keeping():
-        for blank in blanks:
-            for before, after in pairwise(_on_the_way(probe, blank, places)):
-                g = before["gradient"].astype(np.float64)
-                g = (g + after["gradient"]) / 2 if gradients == "mean" else g
-                total = total + (g * (after["activation"].astype(np.float64) - before["activation"])).sum(axis=0)
-    total = total / len(blanks)
-    report_gap(probe, total, change)
+        for at, blank in enumerate(blanks):
+            for first, last in pairwise(_on_the_way(probe, blank, places)):
+                g = first["gradient"].astype(np.float64)
+                g = (g + last["gradient"]) / 2 if gradients == "mean" else g
+                part = (g * (last["activation"].astype(np.float64) - first["activation"])).sum(axis=0)
+                maps[at:] = [maps[at] + part if at < len(maps) else part]
+    if not maps:
+        return np.zeros(probe.sides, np.float32)
+    total = sum(maps[1:], maps[0]) / len(maps)
+    report_gap(probe, total, (float(np.mean(before[: len(maps)])), after))
     return np.asarray(total, np.float32)
 
 

@@ -11,6 +11,7 @@ __all__ = [
     "GraphLacksOutput",
     "Interrupted",
     "NoDriver",
+    "NotOneDetection",
     "NotWrappable",
     "OnlyDetections",
     "OnlyPictures",
@@ -69,6 +70,17 @@ class NotWrappable(OnnxCamError):
             f"{wrap!r} goes around a method of one pass, whose graph gives a heatmap, and {method!r} takes many passes "
             f"itself. Leave {wrap!r} away, or take one that `onnxcam methods --json` lists with one pass: "
             f"convert(..., method='gradcam', wrap={wrap!r}), or --method gradcam --wrap {wrap}."
+        )
+
+
+class NotOneDetection(OnnxCamError):
+    """A method that looks for a detection again is asked for what is none."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(
+            f"The method {method!r} looks for one detection again in altered pictures: name a class, a rank or a box. "
+            f"There is no other side of a detection, and no difference of two; occlusion, or rise, explains the score "
+            f"of any target."
         )
 
 

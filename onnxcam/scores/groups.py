@@ -10,12 +10,13 @@ from typing import SupportsIndex
 import numpy as np
 
 from onnxcam.errors import InvalidGroup
+from onnxcam.graph import Value
 from onnxcam.scores.table import Scores
 from onnxcam.targets import NOT
 
 
 def with_groups(scores: Scores, groups: Mapping[str, Sequence[int]]) -> Scores:
-    """The scores with a column for each group: the sum over its classes.
+    """The scores with a column for each group: the sum over its classes, or what the scores themselves make of them.
 
     Raises:
         InvalidGroup: if a group is empty, has a class twice or one that there is not, or the scores are no classes.
@@ -25,13 +26,21 @@ def with_groups(scores: Scores, groups: Mapping[str, Sequence[int]]) -> Scores:
     op, values = scores.values.tape, scores.values
     if (values.shape or ())[1:] != (scores.classes,):
         raise InvalidGroup(next(iter(groups)), "the model's scores are not those of classes")
-    belongs = np.zeros((scores.classes, len(groups)), values.dtype or np.float32)
-    for column, (name, classes) in enumerate(groups.items()):
+    for name, classes in groups.items():
         _check(name, classes, scores.classes)
-        belongs[list(classes), column] = 1
+    rows = [list(map(operator.index, classes)) for classes in groups.values()]
     with op.named("score"):
-        both = op.Concat(values, op.MatMul(values, op.constant(belongs)), axis=1)
+        own = scores.grouped(rows, values) if scores.grouped is not None else None
+        both = op.Concat(values, _sums(values, rows, scores.classes) if own is None else own, axis=1)
     return replace(scores, values=both, classes=scores.classes + len(groups), groups=tuple(groups))
+
+
+def _sums(values: Value, groups: Sequence[Sequence[int]], count: int) -> Value:
+    """(N, C) → (N, G)."""
+    belongs = np.zeros((count, len(groups)), values.dtype or np.float32)
+    for column, classes in enumerate(groups):
+        belongs[classes, column] = 1
+    return values.tape.MatMul(values, values.tape.constant(belongs))
 
 
 def _check(name: str, classes: Sequence[int], count: int) -> None:

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from onnxcam.errors import UnknownChoice
-from onnxcam.graph import Dim, Node, Tape, Value
+from onnxcam.graph import Dim, Tape, Value
 from onnxcam.layouts import Followed, find_picture, form_of
-from onnxcam.scores.classes import PLUMBING, SQUASHING
+from onnxcam.scores.endings import ending_of
 from onnxcam.scores.table import Scores, score_kind
 
 REGION = "region"
 WHOLE = -1.0  # in the region: wherever the model itself sees the class
 # The mean of a gradient over space forgets where the region lies.
 METHOD = "hirescam"
-DECIDING = SQUASHING | PLUMBING | {"ArgMax"}
-# What moves, stretches or shifts the logits of the places without mixing classes.
-STRETCHING = frozenset("Resize Upsample Transpose Add Identity Cast Dropout QuantizeLinear DequantizeLinear".split())
-CLASSIFYING = frozenset(("Conv", "ConvTranspose", "MatMul", "Gemm"))
 LOGITS = "logits"
-LOWEST = -1e4  # below every logit, also in float16
-# The convention that enlarges a map as the net enlarges its logits, where that is not by half-pixel centres.
-PLACED = {"align_corners": "align-corners", "asymmetric": "asymmetric"}
+LOWEST = float(np.finfo(np.float32).min)
 
 
 @score_kind("segmentation", automatic=True, more=True, peers=LOGITS)
@@ -44,36 +39,27 @@ def segmentation(tape: Tape, detail: str = "") -> Scores | None:
         return None
     axes = Followed(tape, picture).axes
     for output in tape.outputs:
-        value, is_sigmoid = _undecided(output)
-        form = form_of(value, axes[value]) if value in axes else None
+        ending = ending_of(output)
+        form = form_of(ending.logits, axes[ending.logits]) if ending.logits in axes else None
         if form is not None and set(form.layout) == set("NCHW"):
-            logits = _channels_first(value, form.layout)
-            classes = (logits.shape or (None, None))[1]
-            if isinstance(classes, int):
-                seen = _seen(logits, classes, is_sigmoid=is_sigmoid)
-                is_alone = classes == 1 or is_sigmoid or detail == LOGITS
-                values = _over_region(logits, seen, picture, second=None if is_alone else _second(logits, seen))
+            logits = _in_float32(_channels_first(ending.logits, form.layout))
+            count = (logits.shape or (None, None))[1]
+            if isinstance(count, int):
+                is_alone = count == 1 or ending.is_sigmoid
+                places = Places(logits, is_alone=is_alone, is_plain=is_alone or detail == LOGITS)
+                region = Region(places, picture)
                 return Scores(
                     output,
-                    values,
+                    region.scores(),
                     f"segmentation:{detail}" if detail else "segmentation",
-                    classes,
-                    ranked=classes,
+                    count,
+                    ranked=count,
                     method=METHOD,
-                    layers=_classified(value),
-                    normalize=_placed_as(value),
+                    layers=() if ending.layer is None else (ending.layer,),
+                    normalize=ending.normalize,
+                    grouped=region.scores_of_groups,
                 )
     return None
-
-
-def _undecided(output: Value) -> tuple[Value, bool]:
-    """The logits before the softmax, sigmoid or argmax that the net ends in, and whether it was a sigmoid."""
-    value, decided, is_sigmoid = output, output, False
-    while (node := decided.producer) is not None and node.op_type in DECIDING and node.inputs[0] is not None:
-        decided = node.x
-        if node.op_type in SQUASHING | {"ArgMax"}:
-            value, is_sigmoid = decided, is_sigmoid or node.op_type == "Sigmoid"
-    return value, is_sigmoid
 
 
 def _channels_first(value: Value, layout: str) -> Value:
@@ -81,27 +67,95 @@ def _channels_first(value: Value, layout: str) -> Value:
     return value if order == [0, 1, 2, 3] else value.tape.Transpose(value, perm=order)
 
 
-def _over_region(logits: Value, seen: Value, picture: Value, *, second: Value | None) -> Value:
-    """Σ region · logits, (N, C); adds input `region` (N, H, W), of any resolution, which may be left out.
+def _in_float32(logits: Value) -> Value:
+    """Sums over all places of a picture are beyond float16."""
+    return logits if logits.dtype == np.float32 else logits.tape.Cast(logits, to=1)
 
-    Args:
-        logits: (N, C, h, w).
-        seen: where the net sees each class, bool: the region where none is given.
-        picture: the model's input.
-        second: (N, 1, h, w), taken from the logits where no region is given.
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The logits of all places.
+
+    Attributes:
+        logits: float32 (N, C, h, w).
+        is_alone: whether each class is decided for itself, by a sigmoid.
+        is_plain: whether the logit itself counts over the class's own region, not its lead.
     """
-    op, shape = logits.tape, logits.shape or (None,) * 4
-    given = op.add_input(REGION, np.float32, _region_dims(shape), default=np.full((1, 1, 1), WHOLE))
-    own = op.Cast(seen, to=1)
-    region = _a_row_each(_fitted(given, shape, logits), picture, like=op.Slice(own, op.ints(0), op.ints(1), op.ints(1)))
-    is_own = region < 0.0
-    weights = op.Where(is_own, own, region)
-    weights = weights if logits.dtype == np.float32 else op.CastLike(weights, logits)
-    total = op.ReduceSum(logits * weights, op.ints(2, 3), keepdims=0)
-    if second is None:
-        return total
-    lost = weights * op.Where(is_own, second, op.number(0.0, logits))
-    return total - op.ReduceSum(lost, op.ints(2, 3), keepdims=0)
+
+    logits: Value
+    is_alone: bool
+    is_plain: bool
+
+    def seen(self) -> Value:
+        """Where the net sees each class, bool (N, C, h, w): where it is the best, or, alone, above the half."""
+        op = self.logits.tape
+        if self.is_alone:
+            return self.logits > 0.0
+        classes = (self.logits.shape or (0, 0))[1]
+        assert isinstance(classes, int)  # noqa: S101 - it was looked at before
+        numbers = op.constant(np.arange(classes, dtype=np.int64).reshape(1, -1, 1, 1))
+        return op.ArgMax(self.logits, axis=1, keepdims=1).equals(numbers)
+
+    def second(self, seen: Value) -> Value:
+        """The largest logit but that of the class that is seen, (N, 1, h, w)."""
+        op = self.logits.tape
+        others = op.Where(seen, op.number(LOWEST, self.logits), self.logits)
+        return op.GatherElements(self.logits, op.ArgMax(others, axis=1, keepdims=1), axis=1)
+
+
+class Region:
+    """Where scores are added up: input `region` (N, H, W) of any resolution, which may be left out."""
+
+    def __init__(self, places: Places, picture: Value) -> None:
+        self.places, logits = places, places.logits
+        op, shape = logits.tape, logits.shape or (None,) * 4
+        dims = _region_dims((picture.shape or (None,))[0])
+        given = op.add_input(REGION, np.float32, dims, default=np.full((1, 1, 1), WHOLE))
+        one = op.Slice(logits, op.ints(0), op.ints(1), op.ints(1))
+        self.given = _a_row_each(_fitted(given, shape, logits), picture, like=one)
+        self.is_left_out = self.given < 0.0
+
+    def scores(self) -> Value:
+        """(N, C): Σ region · logits; where no region is given, over the class's own, of its lead over the others."""
+        op, logits = self.given.tape, self.places.logits
+        seen = self.places.seen()
+        weights = op.Where(self.is_left_out, op.Cast(seen, to=1), self.given)
+        if not self.places.is_plain:
+            logits = logits - op.Where(self.is_left_out, self.places.second(seen), 0.0)
+        return op.ReduceSum(logits * weights, op.ints(2, 3), keepdims=0)
+
+    def scores_of_groups(self, groups: Sequence[Sequence[int]], scores: Value) -> Value | None:
+        """(N, G): over a group's own region the lead of its best class over the best outside; None: the classes' sums.
+
+        The classes' own leads are over one another as well, so that what they have in common would not count.
+        """
+        op, columns = self.given.tape, []
+        if self.places.is_plain:
+            return None
+        for group in groups:
+            added_up = op.ReduceSum(_columns(scores, group), op.ints(1), keepdims=1)
+            columns.append(op.Where(self._is_left_out_of_all(), self._lead(group), added_up))
+        return op.Concat(*columns, axis=1) if len(columns) > 1 else columns[0]
+
+    def _is_left_out_of_all(self) -> Value:
+        """(N, 1): a region is given for a whole picture, or not."""
+        op = self.given.tape
+        first = op.Slice(self.given, op.ints(0, 0), op.ints(1, 1), op.ints(2, 3))
+        return op.Squeeze(first, op.ints(2, 3)) < 0.0
+
+    def _lead(self, group: Sequence[int]) -> Value:
+        """Σ max(best of the group − best of the others, 0), (N, 1)."""
+        op, logits = self.given.tape, self.places.logits
+        count = (logits.shape or (0, 0))[1]
+        others = [index for index in range(count if isinstance(count, int) else 0) if index not in group]
+        lead = op.ReduceMax(_columns(logits, group), op.ints(1), keepdims=0)
+        lead = lead - op.ReduceMax(_columns(logits, others), op.ints(1), keepdims=0) if others else lead
+        return op.Unsqueeze(op.ReduceSum(op.Relu(lead), op.ints(1, 2), keepdims=0), op.ints(1))
+
+
+def _columns(table: Value, indices: Sequence[int]) -> Value:
+    """Some of axis 1."""
+    return table.tape.Gather(table, table.tape.ints(*indices), axis=1)
 
 
 def _fitted(given: Value, shape: Sequence[Dim], logits: Value) -> Value:
@@ -120,55 +174,6 @@ def _a_row_each(given: Value, picture: Value, *, like: Value) -> Value:
     return rows
 
 
-def _region_dims(shape: tuple[Dim, ...]) -> list[Dim]:
-    """Symbols, so that the default of a single place is a valid one."""
-    return [shape[0] if isinstance(shape[0], str) else None, "region_height", "region_width"]
-
-
-def _seen(logits: Value, classes: int, *, is_sigmoid: bool) -> Value:
-    """Where the net sees each class, (N, C, h, w): of several the largest logit, of one what is above the half."""
-    op = logits.tape
-    if classes == 1 or is_sigmoid:
-        return logits > 0.0 if is_sigmoid else logits.equals(logits)
-    best = op.ArgMax(logits, axis=1, keepdims=1)
-    numbers = op.constant(np.arange(classes, dtype=np.int64).reshape(1, -1, 1, 1))
-    return best.equals(numbers)
-
-
-def _second(logits: Value, seen: Value) -> Value:
-    """The largest logit but that of the class that is seen, (N, 1, h, w)."""
-    op = logits.tape
-    others = op.Where(seen, op.number(LOWEST, logits), logits)
-    return op.GatherElements(logits, op.ArgMax(others, axis=1, keepdims=1), axis=1)
-
-
-def _classified(logits: Value) -> tuple[Value, ...]:
-    """What the last layer makes the logits of."""
-    return tuple(_before_dropout(node) for node in _back_from(logits) if node.op_type in CLASSIFYING)
-
-
-def _placed_as(logits: Value) -> str | None:
-    """The convention that puts a map's places where the net puts those of its logits; None: the usual one does."""
-    modes = {
-        str(node.attributes.get("coordinate_transformation_mode", "half_pixel"))
-        for node in _back_from(logits)
-        if node.op_type == "Resize" and node.attributes.get("mode", "nearest") != "nearest"
-    }
-    return PLACED.get(modes.pop()) if len(modes) == 1 else None
-
-
-def _back_from(logits: Value) -> Iterator[Node]:
-    """What stretches and moves the logits, from the last on, and then what computes them."""
-    node = logits.producer
-    while node is not None and node.op_type in STRETCHING and node.inputs[0] is not None:
-        yield node
-        node = node.x.producer
-    if node is not None:
-        yield node
-
-
-def _before_dropout(node: Node) -> Value:
-    value = node.x
-    while value.producer is not None and value.producer.op_type in ("Dropout", "Identity"):
-        value = value.producer.x
-    return value
+def _region_dims(batch: Dim) -> list[Dim]:
+    """Symbols, so that the default of a single place is a valid one; the pictures' own, for there is a row for each."""
+    return [batch if isinstance(batch, str) else None, "region_height", "region_width"]

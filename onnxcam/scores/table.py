@@ -31,6 +31,8 @@ class Scores:
         label_list: the known list that the classes are taken to be, where nobody names them.
         preprocess: how pixels become such a model's input as a rule, where nobody says; None: nothing is known.
         maps: the logits of each class where they were computed, (N, C, h, w), of a detector for each scale.
+        grouped: from lists of classes and the classes' columns to those of the groups, (N, G); to None where these are
+            plain sums.
         candidates: of a detector, adds the table of all that its head offers, (N, B, 5 + C), to the model.
         notes: what a user should know of how they were found.
     """
@@ -49,6 +51,7 @@ class Scores:
     label_list: str | None = None
     preprocess: Mapping[str, Any] | None = None
     maps: tuple[Value, ...] = ()
+    grouped: Callable[[Sequence[Sequence[int]], Value], Value | None] | None = None
     candidates: Callable[[], Value] | None = None
     notes: tuple[str, ...] = ()
 
