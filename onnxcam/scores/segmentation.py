@@ -18,7 +18,7 @@ WHOLE = -1.0  # in the region: wherever the model itself sees the class
 # The mean of a gradient over space forgets where the region lies.
 METHOD = "hirescam"
 LOGITS = "logits"
-LOWEST = float(np.finfo(np.float32).min)
+LOWEST, SINGLE = float(np.finfo(np.float32).min), 4  # bytes of a float32
 
 
 @score_kind("segmentation", automatic=True, more=True, peers=LOGITS)
@@ -42,7 +42,7 @@ def segmentation(tape: Tape, detail: str = "") -> Scores | None:
         ending = ending_of(output)
         form = form_of(ending.logits, axes[ending.logits]) if ending.logits in axes else None
         if form is not None and set(form.layout) == set("NCHW"):
-            logits = _in_float32(_channels_first(ending.logits, form.layout))
+            logits = _summable(_channels_first(ending.logits, form.layout))
             count = (logits.shape or (None, None))[1]
             if isinstance(count, int):
                 is_alone = count == 1 or ending.is_sigmoid
@@ -67,9 +67,9 @@ def _channels_first(value: Value, layout: str) -> Value:
     return value if order == [0, 1, 2, 3] else value.tape.Transpose(value, perm=order)
 
 
-def _in_float32(logits: Value) -> Value:
-    """Sums over all places of a picture are beyond float16."""
-    return logits if logits.dtype == np.float32 else logits.tape.Cast(logits, to=1)
+def _summable(logits: Value) -> Value:
+    """In float32 at least: sums over all places of a picture are beyond float16."""
+    return logits.tape.Cast(logits, to=1) if logits.dtype is None or logits.dtype.itemsize < SINGLE else logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Places:
     """The logits of all places.
 
     Attributes:
-        logits: float32 (N, C, h, w).
+        logits: (N, C, h, w), float32 or double.
         is_alone: whether each class is decided for itself, by a sigmoid.
         is_plain: whether the logit itself counts over the class's own region, not its lead.
     """
@@ -120,8 +120,9 @@ class Region:
         op, logits = self.given.tape, self.places.logits
         seen = self.places.seen()
         weights = op.Where(self.is_left_out, op.Cast(seen, to=1), self.given)
+        weights = weights if logits.dtype == np.float32 else op.CastLike(weights, logits)
         if not self.places.is_plain:
-            logits = logits - op.Where(self.is_left_out, self.places.second(seen), 0.0)
+            logits = logits - op.Where(self.is_left_out, self.places.second(seen), op.number(0.0, logits))
         return op.ReduceSum(logits * weights, op.ints(2, 3), keepdims=0)
 
     def scores_of_groups(self, groups: Sequence[Sequence[int]], scores: Value) -> Value | None:
