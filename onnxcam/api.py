@@ -13,6 +13,7 @@ from onnxcam.description import describe, preprocessing_of
 from onnxcam.engine import Explainer
 from onnxcam.explanation import Explanation
 from onnxcam.graph import Tape, load
+from onnxcam.guides import of_each_target
 from onnxcam.layer import Layer, find_layers
 from onnxcam.planning import Wish, completed, needed_outputs, plan
 from onnxcam.scores import Score, find_scores
@@ -137,19 +138,45 @@ def layers(source: Any, example: Any = None) -> list[Layer]:
 
 
 def explain(
-    source: Any, images: Any, target: Any = None, *, providers: Sequence[Any] | None = None, **options: Any
+    source: Any,
+    images: Any,
+    target: Any = None,
+    *,
+    box: Any = None,
+    region: Any = None,
+    reference: Any = None,
+    inputs: Mapping[str, Any] | None = None,
+    providers: Sequence[Any] | None = None,
+    threads: int | None = None,
+    **options: Any,
 ) -> Explanation | list[Explanation]:
     """The explanation of one image, or of each of several: both halves in one call.
 
-    `options` are those of `convert`; who explains more than once converts once and keeps an `Explainer`. A list of
-    targets for one image gives an explanation of each; a sum of classes, "281+282", becomes a group of the graph.
+    A list of targets for one image gives an explanation of each; a sum of classes, "281+282", becomes a group of the
+    graph. Who explains more than once converts once and keeps an `Explainer`.
+
+    Args:
+        source: what `convert` takes.
+        images: see `Explainer.__call__`, as for the next five.
+        target: what is explained.
+        box: which detection is meant; or one for each of a list of targets.
+        region: over what a class is explained.
+        reference: what a photo is compared with.
+        inputs: the model's other inputs.
+        providers: what runs the graph.
+        threads: of one run; by default one per core.
+        **options: those of `convert`.
+
+    Raises:
+        OnnxCamError: one of its kinds, for what cannot be read, converted or explained.
     """
-    explainer, _ = with_sums(lambda given: explainer_of(convert(source, **given), providers=providers), options, target)
-    found: Explanation | list[Explanation]
+    run = {"providers": providers, "threads": threads}
+    explainer, _ = with_sums(lambda given: explainer_of(convert(source, **given), **run), options, target)
+    asking: dict[str, Any] = {"region": region, "reference": reference, "inputs": inputs}
     if isinstance(target, list | tuple) and not (explainer.metadata.multi_target or explainer.takes_as_many(images)):
-        found = [explainer(images, entry) for entry in target]
-    else:
-        found = explainer(images, target)
+        boxes = of_each_target(box, len(target))
+        return [explainer(images, entry, box=own, **asking) for entry, own in zip(target, boxes, strict=True)]
+    found: Explanation | list[Explanation] = explainer(images, target, box=box, **asking)
     return found
 
 

@@ -138,7 +138,7 @@ class Explainer:
             region: a mask (H, W) of the photo's size, or its file, or one for each photo: over what a class is
                 explained.
             reference: a picture, or a vector (D,), or one for each photo: what a photo is compared with.
-            inputs: the model's other inputs by name, with a row for each picture.
+            inputs: the model's other inputs by name, with a row for each picture or one for all.
             batch_size: pictures in one run, where the model takes several at once.
             channels: keep activation and gradient, for `Explanation.channels` and `gallery`.
             driver: a method of many passes to run instead of the graph's own: "rise", "occlusion", "tta" …, where the
@@ -161,7 +161,7 @@ class Explainer:
         compared = (
             {} if reference is None else {REFERENCE: compared_with(graph, reference, inputs or {}, count=len(images))}
         )
-        others = signature.others({**(inputs or {}), **compared})
+        others = signature.with_rows(signature.others({**(inputs or {}), **compared}), len(images))
         plan = planned(graph, driver, options=options or {}, batch_size=batch_size, progress=progress)
         asked = Asked(rows, others, guided, channels)
         results: list[Any] = []

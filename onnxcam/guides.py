@@ -140,12 +140,22 @@ def _boxes(box: Any, rows: Sequence[Sequence[int]], *, is_one: bool) -> NDArray[
     return found
 
 
+def of_each_target(box: Any, count: int) -> list[Any]:
+    """The boxes of so many targets of one photo: one for all of them, or for each.
+
+    Raises:
+        InvalidBox: if they are as many as neither.
+    """
+    boxes = [box] * count if box is None or _is_box(box) else list(box)
+    boxes = boxes * count if len(boxes) == 1 else boxes
+    if len(boxes) != count:
+        raise InvalidBox(box, f"is {len(boxes)} boxes for {count} target{'s' * (count > 1)}")
+    return boxes
+
+
 def _boxes_of(box: Any, row: Sequence[int]) -> NDArray[np.float32]:
-    """The boxes of the targets of one photo, (K, 4): one for all of them, or for each."""
-    boxes = [box] * len(row) if box is None or _is_box(box) else list(box)
-    boxes = boxes * len(row) if len(boxes) == 1 else boxes
-    if len(boxes) != len(row):
-        raise InvalidBox(box, f"is {len(boxes)} boxes for {len(row)} target{'s' * (len(row) > 1)}")
+    """The boxes of the targets of one photo, (K, 4)."""
+    boxes = of_each_target(box, len(row))
     return np.stack([np.full(4, np.nan, np.float32) if own is None else _checked(own) for own in boxes])
 
 
@@ -153,7 +163,7 @@ def _is_box(box: Any) -> bool:
     """Whether it is one box, sound or not, and no list of boxes."""
     if not isinstance(box, list | tuple):
         return np.ndim(box) < 2
-    return not any(entry is None or np.ndim(entry) for entry in box)
+    return not any(entry is None or isinstance(entry, list | tuple) or np.ndim(entry) for entry in box)
 
 
 def _checked(box: Any) -> NDArray[np.float32]:

@@ -18,8 +18,8 @@ from onnxcam.methods import Method, check_had, find_method, suiting
 from onnxcam.other_inputs import fillings_of
 from onnxcam.other_names import hint_of_library
 from onnxcam.preprocessing import Preprocessing
-from onnxcam.scores import LOGIT, OUTPUT, PROBABILITY, RESIDUAL, Score, Scores, find_scores, with_groups
-from onnxcam.scores.detectors import DETECTOR, habit
+from onnxcam.scores import KINDS, LOGIT, OUTPUT, PROBABILITY, RESIDUAL, Score, Scores, find_scores, with_groups
+from onnxcam.scores.detectors import DETECTOR, as_of_detections, habit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,11 +108,17 @@ def plan(loaded: LoadedModel, wish: Wish) -> Plan:
 
 
 def _with_habit(tape: Tape, picture: Value | None, scores: Scores) -> Scores:
-    """The scores, with what a detector's input usually is, whichever of its numbers they are."""
+    """The scores, with what is usual with a detector, whichever of its numbers they are."""
     if picture is None or scores.kind == DETECTOR:
         return scores
-    usual, note = habit(tape, picture)
-    return scores if usual is None else replace(scores, preprocess=usual, notes=(*scores.notes, note))
+    usual = habit(tape, picture)
+    if usual is None:
+        return scores
+    is_expression = scores.kind.partition(":")[0] not in KINDS
+    scores = as_of_detections(scores, tape, picture) if is_expression else scores
+    if usual.preprocess is None:
+        return scores
+    return replace(scores, preprocess=usual.preprocess, notes=(*scores.notes, usual.note))
 
 
 def _suiting(tape: Tape, method: Method | None, wish: Wish) -> Scores:

@@ -151,6 +151,22 @@ class Signature:
                 raise InputMismatch(name, f"is missing: {MISSING.get(name, OTHER_MISSING).format(name=name)}")
         return {name: self._fitting(name, array) for name, array in given.items()}
 
+    def with_rows(self, others: Mapping[str, NDArray[Any]], count: int) -> dict[str, NDArray[Any]]:
+        """The other inputs, those with a row for each picture brought to `count` rows: one stands for all.
+
+        Raises:
+            InputMismatch: for another number of rows.
+        """
+        return {name: self._with_rows(name, array, count) for name, array in others.items()}
+
+    def _with_rows(self, name: str, array: NDArray[Any], count: int) -> NDArray[Any]:
+        first, batch = self._entries[name].shape[:1], self._shape[0]
+        if first != [batch] or not isinstance(batch, str) or len(array) == count:
+            return array
+        if len(array) != 1:
+            raise InputMismatch(name, f"has {len(array)} rows for {count} pictures: give each its own, or one for all")
+        return np.repeat(array, count, axis=0)
+
     def _fitting(self, name: str, given: ArrayLike) -> NDArray[Any]:
         """An input in its own type, if it is of the shape that the model takes."""
         array, entry = np.asarray(given), self._entries[name]

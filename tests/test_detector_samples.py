@@ -150,3 +150,15 @@ def test_the_size_of_the_photo_may_be_left_out_or_given():
     larger = ready.run(x, -1, inputs={"orig_target_sizes": np.array([[3200, 3200]])})
     assert larger["boxes"].max() > 2000
     np.testing.assert_allclose(larger["target_box"], ready.run(x, -1)["target_box"])
+
+
+def test_an_expression_over_a_detectors_numbers_is_explained_where_its_detections_are():
+    """At the levels of the backbone, and not by the mean gradient at the finest of them."""
+    model = samples.model_path("yolox_nano")
+    dog = 16
+    graph = onnxcam.convert(model, score=f"log(max(output[:, :, 4] * output[:, :, {5 + dog}]))")
+    plain = onnxcam.convert(model)
+    assert graph.metadata.layers == plain.metadata.layers
+    assert (graph.metadata.method, graph.metadata.normalize) == (plain.metadata.method, plain.metadata.normalize)
+    named = onnxcam.convert(model, score="max(output[:, :, 4])", method="gradcam", layer=plain.metadata.layers[0])
+    assert (named.metadata.method, named.metadata.layers) == ("gradcam", plain.metadata.layers[:1])

@@ -87,6 +87,27 @@ def test_masks_have_the_pictures_size_and_show_the_wanted_share(size: tuple[int,
     assert np.abs(stack.mean(0) - 0.4).max() < 0.15  # no row or column is shown less than another
 
 
+def test_rise_of_a_score_below_zero_is_that_of_the_score_from_its_lowest_on():
+    """A logit, a difference or another side: a constant less is no evidence against every pixel."""
+    x = picture()
+    plain, asked = on_region(x), list[float]()
+
+    def below(batch: Any) -> Any:
+        asked.extend(found := np.array(plain.scores(batch)) - 1000)
+        return found
+
+    options = {"masks": 300, "seed": 1}
+    low = DRIVERS["rise"](from_functions(x, score=below), options)
+    lowest = min(asked)
+    high = DRIVERS["rise"](from_functions(x, score=lambda batch: below(batch) - lowest), options)
+    np.testing.assert_allclose(low, high, rtol=1e-4, atol=1e-4)
+    assert low.min() >= 0
+    assert low.max() > 0
+    top, left = np.unravel_index(low.argmax(), low.shape)
+    assert REGION[0].start - 3 <= top < REGION[0].stop + 3
+    assert REGION[1].start - 3 <= left < REGION[1].stop + 3
+
+
 @pytest.mark.parametrize("name", ["rise", "lime", "kernelshap"])
 def test_the_same_seed_gives_the_same_map_and_another_seed_another(name: str):
     options = {"masks": 30} if name == "rise" else {"samples": 30, "segments": 30}

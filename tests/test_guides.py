@@ -143,3 +143,43 @@ def test_a_box_outside_the_picture_is_an_error(box: Any, words: str):
     net = explainer_of(onnxcam.convert(model_path("yolox_nano"), preprocess="yolox"))
     with pytest.raises(errors.InvalidBox, match=words):
         net(PHOTO, box=box)
+
+
+@needs_samples
+def test_boxes_for_each_photo_and_each_target_may_be_left_out_here_and_there():
+    net = explainer_of(onnxcam.convert(model_path("yolox_nano"), multi_target=True))
+    photo = cv2.imread(str(IMAGES / "both.png"))[..., ::-1]
+    dog, cat = net(photo, ["dog", "cat"])
+    for boxes in (
+        [[dog.box, None], [None, None]],
+        [[dog.box, cat.box], None],
+        [[list(dog.box), None], [None, cat.box]],
+    ):
+        found = net([photo, photo], [["dog", "cat"]] * 2, box=boxes)
+        for row in found:
+            np.testing.assert_allclose(row[0].box, dog.box, atol=0.5)
+            np.testing.assert_allclose(row[1].box, cat.box, atol=0.5)
+
+
+@needs_samples
+def test_explain_takes_what_an_explainer_takes_beside_the_picture():
+    model, photo = str(model_path("yolox_nano")), str(IMAGES / "horses.jpg")
+    best, second = onnxcam.explain(model, photo, [-1, -2], threads=1)
+    for box in ([best.box, second.box], [second.box, None]):
+        one, two = onnxcam.explain(model, photo, ["horse", "horse"], box=box)
+        assert one.box == pytest.approx(box[0], abs=0.5)
+        assert two.box == pytest.approx(box[1] or best.box, abs=0.5)
+    with pytest.raises(errors.InvalidBox, match="2 boxes for 3 targets"):
+        onnxcam.explain(model, photo, ["horse"] * 3, box=[best.box, second.box])
+
+
+def test_explain_takes_a_region_a_reference_and_other_inputs():
+    mask = np.zeros(PHOTO.shape[:2], bool)
+    mask[:9] = True
+    wanted = explainer_of(onnxcam.convert(segmenter(), preprocess="unit"))(PHOTO, 2, region=mask)
+    found = onnxcam.explain(segmenter(), PHOTO, 2, region=mask, preprocess="unit")
+    assert found.target_score == pytest.approx(wanted.target_score, rel=1e-5)
+    same = onnxcam.explain(cnn(), PHOTO, score="similarity", reference=PHOTO, preprocess="unit")
+    assert same.target_score == pytest.approx(1, abs=1e-5)
+    with pytest.raises(errors.UnknownChoice, match="other input"):
+        onnxcam.explain(cnn(), PHOTO, inputs={"meta": [[1.0]]}, preprocess="unit")

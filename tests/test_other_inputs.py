@@ -189,3 +189,17 @@ def test_inputs_that_cannot_be_read_are_an_error_of_ours(tmp_path: Path):
     for name in ("text.npy", "empty.npy", "two.npz", "objects.npy", "missing.npy"):
         with pytest.raises(InputMismatch, match="input 'hint' cannot be read from"):
             read_inputs([f"hint={tmp_path / name}"])
+
+
+def test_one_row_stands_for_all_pictures_and_another_number_is_refused():
+    """Whatever comes to the runtime has a row for each picture of the batch."""
+    model = net(f"{LOGITS.replace('y =', 'z =')}  y = Add(z, meta)", "float[N,5] meta")
+    explain = explainer_of(onnxcam.convert(model), preprocess="unit")
+    row = np.arange(5, dtype=np.float32)[None]
+    together = explain([PHOTO] * 3, 4, inputs={"meta": row})
+    alone = explain(PHOTO, 4, inputs={"meta": row})
+    assert [one.target_score for one in together] == pytest.approx([alone.target_score] * 3)
+    own = explain([PHOTO] * 3, 4, inputs={"meta": row * [[0], [1], [2]]})
+    assert own[2].target_score - own[0].target_score == pytest.approx(8, rel=1e-5)
+    with pytest.raises(InputMismatch, match="2 rows for 3 pictures"):
+        explain([PHOTO] * 3, 4, inputs={"meta": np.repeat(row, 2, 0)})

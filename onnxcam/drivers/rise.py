@@ -41,25 +41,29 @@ def rise(
 ) -> Floats:
     """Σ score·mask / (N·p) over random masks that show a share p of the picture.
 
-    `cells` along each side of a mask are shown or hidden, blown up bilinearly, and shifted by less than a cell.
+    `cells` along each side of a mask are shown or hidden, blown up bilinearly, and shifted by less than a cell. Scores
+    that go below 0, as logits, differences and other sides do, count from the lowest that was met: the paper's are
+    probabilities, and a constant less is no evidence against every pixel.
     """
     draw = Draw(masks, cells, probability, fill, seed)
     return averaged(probe, draw, ("score",), lambda found: float(found["score"]))
 
 
 def averaged(probe: Probe, draw: Draw, wanted: tuple[str, ...], score: Callable[[Found], float]) -> Floats:
-    """Σ score·mask / (N·p), over the masks that were reached."""
+    """Σ score·mask / (N·p), over the masks that were reached; scores below 0 from the lowest on."""
     size, share = probe.sides, draw.probability
     most = min(size) if len(size) == 2 else max(size)
     probe.require(1 <= draw.cells <= most, "cells", draw.cells, f"must be from 1 to {most}")
-    blank, total, count = probe.blank(draw.fill, seed=draw.seed), np.zeros(size), 0
+    blank, total, shown, count, lowest = probe.blank(draw.fill, seed=draw.seed), np.zeros(size), np.zeros(size), 0, 0.0
     drawn = random_masks(probe.rng(draw.seed), size, count=draw.masks, cells=draw.cells, probability=share)
     probe.expect(draw.masks)
     with probe.keeping():
         for mask, found in probe.answers(drawn, lambda mask: probe.masked(mask, blank), *wanted):
-            total += score(found) * mask
-            count += 1
-    return np.asarray(total / (count * share), np.float32)
+            value = score(found)
+            total += value * mask
+            shown += mask
+            count, lowest = count + 1, min(lowest, value)
+    return np.asarray((total - lowest * shown) / (count * share), np.float32)
 
 
 def random_masks(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -24,7 +25,10 @@ from onnxcam.scores.detectors.suppression import MOST_DETECTIONS
 from onnxcam.scores.selection import Ask, Selection
 from onnxcam.scores.table import Scores, score_kind
 
-__all__ = ["DETECTOR", "FAMILIES", "Detections", "Settings", "detector", "find_detections", "habit"]
+__all__ = [
+    "DETECTOR", "FAMILIES", "Detections", "Habit", "Settings", "as_of_detections", "detector", "find_detections",
+    "habit",
+]  # fmt: skip
 
 DETECTOR, METHOD, JOINED = "detector", "layercam", "summed"
 COCO, COCO_CLASSES = "coco-80", 80
@@ -59,8 +63,21 @@ def detector(tape: Tape, detail: str = "") -> Scores | None:
     )
 
 
-def habit(tape: Tape, picture: Value) -> tuple[dict[str, Any] | None, str]:
-    """How pixels usually become the input of the detector that the model is, and a note of it; None and "" if of none.
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """What is usual with a detector, whichever of its numbers are explained.
+
+    Attributes:
+        preprocess: how pixels become its input; None: nothing is known.
+        note: what a user is told of that.
+    """
+
+    preprocess: Mapping[str, Any] | None
+    note: str
+
+
+def habit(tape: Tape, picture: Value) -> Habit | None:
+    """What is usual with the detector that the model is; None if it is none.
 
     For scores of other kinds: what is explained of a model does not change what it takes.
     """
@@ -68,8 +85,16 @@ def habit(tape: Tape, picture: Value) -> tuple[dict[str, Any] | None, str]:
         found = find_detections(tape, picture) if is_plane(picture) else None
     except OnnxCamError:  # a detector that cannot be read, which is nobody's concern here
         found = None
-    usual = None if found is None else usual_preprocessing(found, picture)
-    return (None, "") if found is None or usual is None else (usual, _told(found, usual))
+    if found is None:
+        return None
+    usual = usual_preprocessing(found, picture)
+    return Habit(usual, "" if usual is None else _told(found, usual))
+
+
+def as_of_detections(scores: Scores, tape: Tape, picture: Value) -> Scores:
+    """An expression over a detector's numbers, explained as its detections are: at what its backbone hands over."""
+    levels = backbone_levels(tape, picture, [scores.values])
+    return replace(scores, method=METHOD, layers=levels, normalize=JOINED) if levels else scores
 
 
 def _told(found: Detections, usual: Mapping[str, Any]) -> str:
