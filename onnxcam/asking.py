@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onnxcam.drivers import Floats
+from onnxcam.errors import InvalidBatchSize
 from onnxcam.metadata import Metadata
 from onnxcam.preprocessing import Preprocessing
 from onnxcam.signature import TARGET, TARGET_BOX, TARGET_CONFIDENCE, Signature
@@ -46,8 +47,19 @@ class Graph:
         """The outputs by name, all or those asked for, on arrays that are prepared already."""
         picture = self.signature.picture(batch)
         numbers = self.signature.numbers(BEST if target is None else target, len(picture), self.classes)
-        feed = {self.metadata.input: picture, TARGET: numbers, **self.signature.others(inputs)}
+        others = self.signature.with_rows(self.signature.others(inputs), len(picture))
+        feed = {self.metadata.input: picture, TARGET: numbers, **others}
         return self.signature.run(self.signature.completed(feed), outputs)
+
+    def portion(self, batch_size: int) -> int:
+        """How many pictures go into one run: `batch_size`, or fewer where the graph takes no more.
+
+        Raises:
+            InvalidBatchSize: if that is none.
+        """
+        if batch_size < 1:
+            raise InvalidBatchSize(batch_size)
+        return min(batch_size, self.signature.batch or batch_size)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

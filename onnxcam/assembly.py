@@ -19,9 +19,9 @@ from onnxcam.graph import (
     Value,
     between,
     check,
-    descendants,
     drop_unused,
     is_large,
+    made_of,
     write,
     write_metadata,
 )
@@ -38,7 +38,7 @@ OWN_NAMES = ("target", "heatmap", "target_index", "target_score", *RAW_OUTPUTS)
 BEST = -1
 LINEAR = PLUMBING | frozenset(
     "Gemm MatMul Conv Add Sub Mul Div Neg GlobalAveragePool AveragePool ReduceMean ReduceSum Transpose "
-    "BatchNormalization Slice Gather Concat".split()
+    "BatchNormalization Slice Split Gather Concat".split()
 )
 PRODUCTS = frozenset(("Gemm", "MatMul", "Conv", "Mul"))
 # What a driver asks the graph for, by what it needs.
@@ -142,7 +142,7 @@ def ask(plan: Plan, *, is_multi: bool) -> Question:
     """The question that the plan puts, with input `target`."""
     tape, scores = plan.tape, plan.scores
     dims: list[Dim] = [_batch(plan), "targets"] if is_multi else [_batch(plan)]
-    default = np.array([[BEST]]) if is_multi else np.array([BEST])
+    default = np.full([dims[0] if isinstance(dims[0], int) else 1, 1][: len(dims)], BEST)
     target = tape.add_input("target", np.int64, dims, default=default)
     with tape.named("target"):
         images = tape.Shape(scores.values, start=0, end=1)
@@ -223,21 +223,26 @@ def _attribution(plan: Plan, question: Question) -> Value:
 def check_linear_head(plan: Plan) -> None:
     """Refuses a layer with more than sums and products with constants above it."""
     for layer in plan.layers:
-        below = descendants(plan.tape, plan.tape.value(layer.tensor))
-        for node in between(plan.tape, {plan.tape.value(layer.tensor)}, plan.scores.values):
-            if not _is_linear(node, below):
+        start = plan.tape.value(layer.tensor)
+        below = made_of(plan.tape, start)
+        for node in between(plan.tape, {start}, plan.scores.values):
+            if not below.isdisjoint(node.outputs) and not _is_linear(node, below):
                 raise NoLinearHead(plan.method.name, layer.name, node.op_type, node.title)
 
 
 def _is_linear(node: Node, below: Container[Value]) -> bool:
-    """Whether it sums up what it gets, `below` being all that depends on the layer: x · x is no such thing."""
+    """Whether it sums up what it gets, `below` being all that is made of the layer: x · x is no such thing."""
     if node.op_type in PRODUCTS:
         return sum(x in below for x in node.inputs[:2]) < 2
     return node.op_type in LINEAR and not (node.op_type == "Div" and node.input(1) in below)
 
 
 def seal(model: ModelProto, metadata: Metadata) -> ModelProto:
-    """The finished model: what nothing reads dropped, the metadata inside, checked by ONNX's full checker."""
+    """The finished model: what nothing reads dropped, the metadata inside, checked by ONNX's full checker.
+
+    Raises:
+        InvalidResult: if it does not pass.
+    """
     drop_unused(model)
     write_metadata(model, KEY, metadata.to_json())
     check(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from onnxcam.engine import Explainer
 from onnxcam.errors import BuildOptionsUnused, InvalidGroup, OnlyExplained, OnnxCamError, UnknownChoice
 from onnxcam.evaluation import Metric
 from onnxcam.evaluation.results import Row
-from onnxcam.evaluation.running import Sample, Skipped, check_metrics, check_things, measure
+from onnxcam.evaluation.running import Skipped, check_metrics, check_things, measure
+from onnxcam.evaluation.sample import Sample
 from onnxcam.evaluation.subject import BATCH_SIZE, Subject
 from onnxcam.graph import load
 from onnxcam.metadata import is_explain_graph
 from onnxcam.methods import shared_options
 from onnxcam.randomization import randomised
-from onnxcam.sources import open_source
+from onnxcam.sources import open_once
 from onnxcam.sums import with_sums
 
 FREE_METHOD = "activation-mean"  # explains at no cost, for graphs that are only asked for scores
@@ -48,7 +50,6 @@ class Assessment:
         options: of metrics, by metric and name.
         build: further options of `onnxcam.convert`.
         run: options of `onnxcam.Explainer`.
-        inputs: the model's other inputs, for one picture.
         batch_size: altered pictures in one run.
         seed: of every random draw.
         has_boxes: whether anybody has said where things are.
@@ -63,7 +64,6 @@ class Assessment:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     build: Mapping[str, Any] = field(default_factory=dict)
     run: Mapping[str, Any] = field(default_factory=dict)
-    inputs: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int = BATCH_SIZE
     seed: int = 0
     has_boxes: bool = False
@@ -71,17 +71,27 @@ class Assessment:
     @property
     def count(self) -> int:
         """How many results there will be, if all goes well."""
-        return len(self.samples) * max(1, len(self.methods)) * max(1, len(self.layers))
+        return len(self.samples) * len(self.ways)
+
+    @property
+    def ways(self) -> list[tuple[str | None, str | None]]:
+        """Each method at each layer, once; None stands for the default."""
+        return list(product(dict.fromkeys(self.methods) or [None], dict.fromkeys(self.layers) or [None]))
 
     def results(self, ready: Callable[[Explainer], None] | None = None) -> Iterator[list[Row] | Skipped | Unfit]:
         """The rows of one picture at a time, method after method.
 
-        `ready` is called with each explainer before it is used.
+        `ready` is called with each explainer before it is used. Of two names for one method, or one layer, the first
+        counts.
         """
+        known: set[tuple[str, str]] = set()
         for subject in self.subjects():
             if isinstance(subject, Unfit):
                 yield subject
                 continue
+            if (subject.method, subject.layer) in known:
+                continue
+            known.add((subject.method, subject.layer))
             if subject.explainer.form is not None:
                 raise OnlyExplained("An evaluation", subject.explainer.form.wanted)
             check_metrics(self.metrics, subject, has_boxes=self.has_boxes)
@@ -96,17 +106,15 @@ class Assessment:
         """The model under each method at each layer, one in memory at a time."""
         explainer = self.finished()
         if explainer is not None:
-            yield Subject(explainer, inputs=self.inputs, batch_size=self.batch_size)
+            yield Subject(explainer, batch_size=self.batch_size)
             return
-        extra = {name: value for name, value in self.build.items() if name in OPENING}
-        shared = {name: value for name, value in self.build.items() if name not in OPENING}
-        own = shared_options(self.methods, shared.get("options") or {}, shared.get("like")) if self.methods else {}
-        opened = open_source(self.model, **extra).onnx
-        scorer, shared = self.scorer(opened, shared)
-        for method in self.methods or (None,):
-            options = {"options": own[method]} if method is not None else {}
-            for layer in self.layers or (None,):
-                yield self.subject(opened, shared | options | given(method=method, layer=layer), scorer)
+        options, like, wrap = (self.build.get(name) for name in ("options", "like", "wrap"))
+        own = shared_options(self.methods, options or {}, like, wrap) if self.methods else {}
+        source, shared = open_once(self.model, self.build)
+        scorer, shared = self.scorer(source.onnx, shared)
+        for method, layer in self.ways:
+            mine = {"options": own[method]} if method is not None else {}
+            yield self.subject(source.onnx, shared | mine | given(method=method, layer=layer), scorer)
 
     def scorer(self, opened: Any, build: Mapping[str, Any]) -> tuple[Explainer | None, dict[str, Any]]:
         """What is asked for scores, and the options, with a group where the target is a sum; None if it cannot be had.
@@ -141,7 +149,6 @@ class Assessment:
             explainer,
             scorer if is_alike else None,
             randomised(model, again, self.run, seed=self.seed) if model is not None else None,
-            inputs=self.inputs,
             batch_size=self.batch_size,
         )
 
@@ -181,5 +188,4 @@ def given(**options: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value}
 
 
-OPENING = frozenset({"example", "weights", "pretrained", "input_size", "dynamic_size", "custom_objects"})
 SCORING = frozenset({"score", "preprocess", "labels", "groups"})

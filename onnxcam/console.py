@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from onnxcam.errors import OnnxCamError, SomeImagesFailed
+from onnxcam.errors import OnnxCamError, SomeImagesFailed, TargetsLeft
 from onnxcam.remarks import remarks
 
 if TYPE_CHECKING:
@@ -43,8 +43,11 @@ def report(results: Iterable[list[Record] | Failure], count: int, *, as_json: bo
             done += 1
             for record in result:
                 show_record(record, as_json=as_json)
-    except KeyboardInterrupt:
-        say(f"interrupted: {done} of {count} pictures are explained and kept, {count - done - failed} are not done")
+    except KeyboardInterrupt as stop:
+        half = stop if isinstance(stop, TargetsLeft) and stop.done < stop.count else None
+        part = "" if half is None else f", one with {half.done} of its {half.count} targets"
+        whole, left = done - (half is not None), count - done - failed
+        say(f"interrupted: {whole} of {count} pictures are explained and kept{part}, {left} are not done")
         sys.exit(INTERRUPTED)
     if failed:
         raise SomeImagesFailed(failed, done)

@@ -14,7 +14,7 @@ from onnxcam.graph import LoadedModel
 from onnxcam.labels import LISTS, known_list, list_for, read_labels
 from onnxcam.layouts import is_plane, picture_layout
 from onnxcam.metadata import Metadata
-from onnxcam.preprocessing import Preprocessing, parse
+from onnxcam.preprocessing import Preprocessing, check_size, parse
 from onnxcam.scores import Scores, check_names
 
 
@@ -100,17 +100,25 @@ def preprocessing_of(
         return None
     spec = preprocess if preprocess is not None else author_facts(loaded.proto).get("preprocessing")
     spec = plan.scores.preprocess if spec is None else spec
-    return None if spec is None else fit(spec, plan)
+    return None if spec is None else fit(spec, plan, is_said=preprocess is not None)
 
 
-def fit(spec: str | Mapping[str, Any] | None, plan: Plan) -> Preprocessing:
-    """The specification, completed by what the model's input says: size, layout, channels, element type."""
+def fit(spec: str | Mapping[str, Any] | None, plan: Plan, *, is_said: bool = False) -> Preprocessing:
+    """The specification, completed by what the model's input says: size, layout, channels, element type.
+
+    Raises:
+        InvalidPreprocessing: if it makes no sense; or, where it `is_said` by the user, another size than the model's.
+    """
     layout, shape, dtype = picture_layout(plan.picture) or "NCHW", plan.picture.shape or (), plan.picture.dtype
     h, w, channels = (shape[layout.index(axis)] for axis in "HWC")
-    return parse(
+    size = (h, w) if isinstance(h, int) and isinstance(w, int) else None
+    found = parse(
         spec,
-        size=(h, w) if isinstance(h, int) and isinstance(w, int) else None,
+        size=size,
         layout=layout,
         dtype=dtype.name if dtype is not None else None,
         channels=channels if isinstance(channels, int) else None,
     )
+    if is_said:
+        check_size(found, size)
+    return found

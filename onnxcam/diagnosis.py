@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import platform
+import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from importlib.metadata import EntryPoint, PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any
 
 from onnxcam import __version__
@@ -15,6 +18,9 @@ from onnxcam.providers import load_runtime, short
 
 RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-rocm")
 OPENCVS = ("opencv-python-headless", "opencv-python", "opencv-contrib-python-headless", "opencv-contrib-python")
+PACKAGES = {"hf": "transformers"}  # of the converters' names those whose package is called otherwise
+# What packages raise on import that do not go together: torchvision of another torch, say, a RuntimeError.
+BROKEN = (ImportError, RuntimeError, OSError, AttributeError, TypeError, ValueError)
 ONE_FOLDER = "they share one folder and break each other: uninstall all of them, then install one"
 
 
@@ -75,15 +81,36 @@ def _converters() -> Iterator[Finding]:
         yield Finding("converters", "none: only ONNX models can be read")
     for value in sorted({entry.value for entry in known.values()}):
         same = {name: entry for name, entry in known.items() if entry.value == value}
-        yield Finding("from", f"{', '.join(sorted(same))}: {_usable(next(iter(same.values())))}")
+        alike: dict[str, list[str]] = {}
+        for name, entry in sorted(same.items()):
+            alike.setdefault(_usable(entry), []).append(name)
+        yield from (Finding("from", f"{', '.join(names)}: {state}") for state, names in alike.items())
 
 
 def _usable(entry: EntryPoint) -> str:
+    """Whether the converter can be imported, and the package whose models it takes."""
+    extra = f'"onnxcam[{EXTRAS.get(entry.name, entry.name)}]"'
     try:
-        entry.load()
-    except ImportError as error:
-        return f'not usable ({error}); pip install "onnxcam[{EXTRAS.get(entry.name, entry.name)}]"'
+        with warnings.catch_warnings(action="ignore"):
+            entry.load()
+    except BROKEN as error:
+        return f"not usable ({first_line(error)}); pip install {extra}"
+    package = PACKAGES.get(entry.name, entry.name)
+    if "." in package:  # files, which the converter reads by itself
+        return "works"
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            import_module(package)
+    except BROKEN as error:
+        if find_spec(package) is None:
+            return f"not installed; pip install {package}"
+        return f"not usable ({first_line(error)}); pip install -U {extra}"
     return "works"
+
+
+def first_line(error: Exception) -> str:
+    """What it says first, or its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _self_test() -> Finding:

@@ -78,6 +78,7 @@ def planned(
         OnlyDetections: if it is for detections, and the graph has none.
         UnknownOption, InvalidOption: for options that it does not have, or cannot take.
         OptionsFixed: for options where there is no driver.
+        InvalidBatchSize: for fewer inputs in a pass than one.
     """
     own = graph.metadata.driver or {}
     name = None if name is None else spelled(name, DRIVERS)
@@ -96,8 +97,7 @@ def planned(
             raise GraphLacksOutput(driver.name, output)
     said = driver.own(options)
     given = {**own.get("options", {}), **said} if is_own else said
-    size = max(1, min(batch_size, graph.signature.batch or batch_size))
-    return Plan(driver, driver.settings(given), size, progress)
+    return Plan(driver, driver.settings(given), graph.portion(batch_size), progress)
 
 
 def drive(plan: Plan, graph: Graph, aim: Aim, *, x: NDArray[Any]) -> Driven:

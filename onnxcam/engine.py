@@ -15,9 +15,9 @@ from onnxcam.asking import Graph
 from onnxcam.drivers import Progress
 from onnxcam.driving import Driven, aimed, drive, planned
 from onnxcam.errors import Interrupted, InvalidPreprocessing, NoDriver
-from onnxcam.explaining import Asked, compared_with, explain_all
+from onnxcam.explaining import Asked, explain_all, others_of
 from onnxcam.explanation import Explanation
-from onnxcam.guides import REFERENCE, guides
+from onnxcam.guides import guides
 from onnxcam.images import Source
 from onnxcam.labels import read_labels
 from onnxcam.providers import ProviderSpec, open_session, short
@@ -93,6 +93,8 @@ class Explainer:
         self.preprocessing = preprocessing.parse(
             self.metadata.preprocessing if preprocess is None else preprocess, **facts
         )
+        if preprocess is not None:
+            preprocessing.check_size(self.preprocessing, self.input_size)
         names = own_labels(self.metadata) if labels is None else read_labels(labels, self.metadata.classes)
         known = self.metadata
         self.classes = Classes(known.classes, names, known.sides, known.groups, known.ranks)
@@ -130,9 +132,9 @@ class Explainer:
         Args:
             image: what `images.read` takes; for a model of signals or volumes what `arrays.read_array` takes, with an
                 `ArrayExplanation` as the result; or several of them.
-            target: an index, a label, "not:" before either, a rank (−1 the best, and the default); or a list, one for
-                each picture. With a multi_target graph a list of K targets gives K explanations of each picture, and a
-                list of such lists different ones.
+            target: an index, a label, a sum or difference ("A+B", "A-B"), "not:" before these, or a rank (−1 the best,
+                and the default); or a list, one for each picture. With a multi_target graph a list of K targets gives K
+                explanations of each picture, and a list of such lists different ones.
             box: x0, y0, x1, y1 in the photo's pixels: which detection is meant; or such or None for each of K targets;
                 or one of these for each photo.
             region: a mask (H, W) of the photo's size, or its file, or one for each photo: over what a class is
@@ -158,10 +160,7 @@ class Explainer:
         images = list(image) if several else [image]
         rows, is_row = signature.spread(target, len(images), self.classes)
         guided = guides(signature.known, self.metadata.score, box=box, region=region, rows=rows, is_one=not several)
-        compared = (
-            {} if reference is None else {REFERENCE: compared_with(graph, reference, inputs or {}, count=len(images))}
-        )
-        others = signature.with_rows(signature.others({**(inputs or {}), **compared}), len(images))
+        others = others_of(graph, inputs, reference, count=len(images))
         plan = planned(graph, driver, options=options or {}, batch_size=batch_size, progress=progress)
         asked = Asked(rows, others, guided, channels)
         results: list[Any] = []
@@ -199,14 +198,16 @@ class Explainer:
         """Whether a call takes it as several pictures: a list, a tuple, or an array with a batch axis."""
         return is_many(self._graph, image)
 
-    def beside(self, x: NDArray[Any], inputs: Mapping[str, ArrayLike] | None = None) -> dict[str, NDArray[Any]]:
+    def beside(
+        self, x: NDArray[Any], inputs: Mapping[str, ArrayLike] | None = None, *, reference: Any = None
+    ) -> dict[str, NDArray[Any]]:
         """The model's other inputs in a run on `x`, prepared, without its batch axis: as given, or else filled in.
 
         Raises:
-            UnknownChoice, InputMismatch: as for a call.
+            UnknownChoice, InputMismatch, NotGuided, InvalidReference: as for a call.
         """
         name, signature = self.metadata.input, self._graph.signature
-        given = {name: signature.picture(x[None]), **signature.others(inputs or {})}
+        given = {name: signature.picture(x[None]), **others_of(self._graph, inputs, reference, count=1)}
         return {other: array for other, array in signature.completed(given).items() if other != name}
 
     def drive(

@@ -14,13 +14,13 @@ from onnxcam.asking import BOX, Graph
 from onnxcam.drivers import Driver
 from onnxcam.driving import Driven, Plan, aimed, drive
 from onnxcam.errors import InvalidReference, NotGuided
-from onnxcam.explanation import ALL_ZERO, INTERRUPTED, NOT_FINITE, judged
+from onnxcam.explanation import INTERRUPTED, NOT_FINITE
 from onnxcam.guides import KINDS, REFERENCE, Guides, has_pictures, is_picture, vector
 from onnxcam.images import Source
+from onnxcam.judgement import Explained, judged
 from onnxcam.shots import AnyShot, Found, Result, guided, own_fields, place_of, refuse_for_arrays, shot_of
 
 T = TypeVar("T")
-LOGITS = ("logit", "rest", "segmentation", "detector")  # scores that no gradient vanishes of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,8 +59,7 @@ def explain_all(
     if plan is not None:
         yield from explain_in_passes(graph, images, asked, plan)
         return
-    step = max(1, min(batch_size, graph.signature.batch or batch_size))
-    for some, theirs in asked.of_each(images, step):
+    for some, theirs in asked.of_each(images, graph.portion(batch_size)):
         yield from explain_at_once(graph, some, theirs)
 
 
@@ -115,6 +114,20 @@ def _row_in_passes(graph: Graph, image: Source, asked: Asked, plan: Plan) -> Ite
             return
 
 
+def others_of(
+    graph: Graph, inputs: Mapping[str, ArrayLike] | None, reference: Any, *, count: int
+) -> dict[str, NDArray[Any]]:
+    """The model's other inputs beside `count` photos, and what these are compared with, where there is a reference.
+
+    Raises:
+        UnknownChoice, InputMismatch, NotGuided, InvalidReference: for what does not fit.
+    """
+    given = dict(inputs or {})
+    if reference is not None:
+        given[REFERENCE] = compared_with(graph, reference, given, count=count)
+    return graph.signature.with_rows(graph.signature.others(given), count)
+
+
 def compared_with(graph: Graph, reference: Any, inputs: Mapping[str, ArrayLike], *, count: int) -> NDArray[np.float32]:
     """The vectors, (1 or N, D), that `count` = N photos are compared with: those given, or the embedding of a picture.
 
@@ -147,12 +160,7 @@ def explained(graph: Graph, found: Found, at: tuple[int, int], shot: AnyShot, *,
     metadata = graph.metadata
     heatmap = found["heatmap"][place_of(at, metadata)].astype(np.float32)
     layer, facts = ", ".join(metadata.layers), _facts(graph, found, at, shot, channels=channels)
-    named = facts["label"] or f"class {facts['target_index']}"
-    is_there = facts["target_index"] >= 0
-    place = layer if has_layer(graph) else None
-    may_saturate = metadata.score not in LOGITS
-    verdict = judged(heatmap, layer=place, name=named, may_saturate=may_saturate, is_there=is_there)
-    status, reason = of_score(verdict, facts["target_score"], kind=metadata.score, name=named)
+    status, reason = judged(heatmap, asked_of(graph, facts), layer=layer if has_layer(graph) else None)
     judgement = {"status": status, "reason": reason, "method": metadata.method, "layer": layer}
     return shot.explained(heatmap, facts | judgement)
 
@@ -164,18 +172,14 @@ def explained_in_passes(
     metadata, driver = graph.metadata, plan.driver
     layer = metadata.input if driver.needs in ("score", "gradient") else ", ".join(metadata.layers)
     facts = _facts(graph, found, (0, 0), shot, channels=channels)
-    named = facts["label"] or f"class {facts['target_index']}"
-    may_saturate = metadata.score not in LOGITS and driver.needs in ("gradient", "both", "heatmap")
-    verdict = judged(
+    status, reason = judged(
         driven.heatmap,
+        asked_of(graph, facts),
         layer=layer if has_layer(graph, driver) else None,
-        name=named,
-        may_saturate=may_saturate,
-        is_there=facts["target_index"] >= 0,
+        has_gradient=driver.needs in ("gradient", "both", "heatmap"),
         has_filling="fill" in driver.options,
         raw=driven.raw,
     )
-    status, reason = of_score(verdict, facts["target_score"], kind=metadata.score, name=named)
     if driven.interrupted and status != NOT_FINITE:
         status, reason = INTERRUPTED, f"stopped after {driven.passes} passes: the map is what was known by then."
     facts |= {
@@ -189,19 +193,9 @@ def explained_in_passes(
     return shot.explained(driven.heatmap, facts)
 
 
-def of_score(verdict: tuple[str, str], score: float, *, kind: str, name: str) -> tuple[str, str]:
-    """Status and reason of a map, in the light of the score that it explains, which is of that kind."""
-    if not np.isfinite(score):
-        return NOT_FINITE, (
-            f"the score that is explained is {score}, so the map stands for nothing: a number overflowed, or a score "
-            f"that is an expression takes the logarithm or root of what it cannot, or divides by 0."
-        )
-    if verdict[0] == ALL_ZERO and kind == "segmentation" and score == 0:
-        return ALL_ZERO, (
-            f"the net sees {name} nowhere in the picture, so that there is no place to explain it at. Say where: "
-            f"region=, a mask of the photo (on the command line: --region MASK)."
-        )
-    return verdict
+def asked_of(graph: Graph, facts: Mapping[str, Any]) -> Explained:
+    """The number that is explained, for a judgement of its map."""
+    return Explained(graph.metadata.score, facts["target_index"], facts["label"], facts["target_score"])
 
 
 def has_layer(graph: Graph, driver: Driver | None = None) -> bool:

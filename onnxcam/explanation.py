@@ -19,7 +19,6 @@ from onnxcam.picture import Picture
 
 OK, ALL_ZERO, FLAT = "ok", "all-zero", "flat"
 NOT_FINITE, NOT_FOUND, INTERRUPTED = "not-finite", "not-found", "interrupted"
-ROUNDING = 8 * float(np.finfo(np.float32).eps)  # of the largest value: what sums of equal numbers may differ by
 OUTLIERS = 0.01  # of the pixels, as in PAIR's saliency
 
 
@@ -192,58 +191,3 @@ class Explanation(AnyExplanation):
     def _sides(self) -> tuple[int, ...]:
         height, width = self.heatmap.shape
         return width, height
-
-
-def is_flat(values: NDArray[np.float32]) -> bool:
-    """Whether all are the same number but 0, as far as float32 can tell after some sums."""
-    largest = float(np.abs(values).max(initial=0))
-    return largest > 0 and float(np.ptp(values)) <= ROUNDING * largest
-
-
-def judged(
-    heatmap: NDArray[np.float32],
-    *,
-    layer: str | None,
-    name: str,
-    may_saturate: bool,
-    is_there: bool = True,
-    has_filling: bool = False,
-    raw: NDArray[np.float32] | None = None,
-) -> tuple[str, str]:
-    """Status and reason of a map as the graph gave it.
-
-    Args:
-        heatmap: the map.
-        layer: that the method looked at; None where it looks at the input itself.
-        name: of the target.
-        may_saturate: whether it comes of the gradient of a probability.
-        is_there: whether there is such a target in the picture.
-        has_filling: whether something was hidden, behind what an option says.
-        raw: the map before it was normalised, where that is known.
-    """
-    if not is_there:
-        return NOT_FOUND, (
-            "there is no such detection: none of that rank above the threshold, or no candidate at that box. Name a "
-            "class, whose best candidate is explained however unlikely, or convert with a lower threshold: "
-            "--score detector:threshold=0.1."
-        )
-    odd = int(np.count_nonzero(~np.isfinite(heatmap)))
-    if odd:
-        return NOT_FINITE, (
-            f"{odd} of {heatmap.size} values of the map are not finite and are shown as 0: a number overflowed in the "
-            f"model. Look at the scores; a float16 model may need its float32 original."
-        )
-    if is_flat(heatmap if raw is None else raw):
-        return FLAT, (
-            f"the map is the same everywhere, but for rounding: in {layer or 'the input'} all places are alike, as in "
-            f"a picture of one colour, or the method cannot tell them apart. Try another method, or a picture with "
-            f"something in it."
-        )
-    if heatmap.any():
-        return OK, ""
-    saturated = " A probability near 0 or 1 has no gradient left: convert with the logit as score." * may_saturate
-    others = ["another layer"] * (layer is not None) + ["another filling (option fill)"] * has_filling
-    return ALL_ZERO, (
-        f"the map is zero everywhere: nothing in {layer or 'the input'} speaks for {name}.{saturated} "
-        f"Try {', '.join([*others, 'another method'])}, or a class that the model sees in the picture."
-    )

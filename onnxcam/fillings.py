@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from onnxcam.errors import InputMismatch
 
 Dims = Sequence[int | str | None]
 
+CHECK_PATH = "Check the path; the file must be as numpy.save writes it."
 HEIGHT_WIDTH, WIDTH_HEIGHT, ONES, ZEROS = "height, width", "width, height", "ones", "zeros"
 KINDS = {
     HEIGHT_WIDTH: "the height and width of the model's own input",
@@ -19,6 +20,18 @@ KINDS = {
     ONES: "all ones",
     ZEROS: "all zeros",
 }
+
+
+def fits(shape: Sequence[int], wanted: Dims) -> bool:
+    """Whether an array of that shape goes where the sides are numbers, or open."""
+    return len(shape) == len(wanted) and all(
+        not isinstance(side, int) or side == length for side, length in zip(wanted, shape, strict=True)
+    )
+
+
+def readable(shape: Dims) -> str:
+    """As a message says it."""
+    return ", ".join(str(side or "any") for side in shape)
 
 
 def filled(
@@ -56,27 +69,18 @@ def _sizes(shape: Dims, kind: str, *, count: int, sides: Sequence[int], known: M
     return found
 
 
-def read_inputs(texts: Iterable[str]) -> dict[str, NDArray[Any]]:
-    """Arrays by name, of texts as they stand on the command line: NAME=FILE.npy.
+def array_in(path: str, name: str) -> NDArray[Any]:
+    """The array in a .npy file, which is to be an input of that name; nothing in it is executed.
 
     Raises:
-        InputMismatch: for another text, or a file that is no array.
+        InputMismatch: if there is none.
     """
-    found: dict[str, NDArray[Any]] = {}
-    for text in texts:
-        name, sign, path = text.partition("=")
-        if not (name and sign and path):
-            raise InputMismatch(text, "is not of the form NAME=FILE.npy")
-        found[name] = _read(name, path)
-    return found
-
-
-def _read(name: str, path: str) -> NDArray[Any]:
     try:
         array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputMismatch(name, f"cannot be read from {path!r} ({error})") from error
+        raise InputMismatch(name, f"cannot be read from {path!r} as a .npy file ({error})", CHECK_PATH) from error
     if not isinstance(array, np.ndarray):
         array.close()
-        raise InputMismatch(name, f"cannot be read from {path!r}: it holds several arrays, and .npy holds one")
+        reason = f"cannot be read from {path!r}: it holds several arrays, and .npy holds one"
+        raise InputMismatch(name, reason, CHECK_PATH)
     return array

@@ -14,6 +14,8 @@ from onnxcam.errors import (
     ArrayNoImage,
     CorruptImage,
     EmptyImage,
+    FilmNoImage,
+    ImageError,
     ImageNotFound,
     ImageNotReadable,
     NotAnImage,
@@ -25,11 +27,12 @@ Image: TypeAlias = NDArray[np.uint8]
 
 WHITE = 255
 NUMPY = b"\x93NUMPY"
+MATROSKA = b"\x1aE\xdf\xa3"
+STILLS = frozenset((b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1"))  # in films' containers
 SIGNATURES = {
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG": "PNG",
     b"GIF8": "GIF",
-    b"RIFF": "WebP",
     b"BM": "BMP",
     b"II*\0": "TIFF",
     b"MM\0*": "TIFF",
@@ -96,11 +99,25 @@ def from_bytes(data: bytes, source: str) -> Image:
     except cv2.error as error:
         raise CorruptImage(source, error.err or "OpenCV refuses it") from error
     if pixels is None:
-        kind = next((name for start, name in SIGNATURES.items() if data.startswith(start)), None)
-        if data.startswith(NUMPY):
-            raise ArrayNoImage(source)
-        raise CorruptImage(source, f"a {kind} that cannot be decoded") if kind else NotAnImage(source)
+        raise refusal(data, source)
     return upright(flatten(with_red_first(pixels)), orientation(data))
+
+
+def refusal(data: bytes, source: str) -> ImageError:
+    """Why bytes that OpenCV does not decode are no picture: an array, a film, a damaged picture, or none at all."""
+    if data.startswith(NUMPY):
+        return ArrayNoImage(source)
+    if is_film(data):
+        return FilmNoImage(source)
+    kind = next((name for start, name in SIGNATURES.items() if data.startswith(start)), None)
+    kind = "WebP" if data.startswith(b"RIFF") and data[8:12] == b"WEBP" else kind
+    return CorruptImage(source, f"a {kind} that cannot be decoded") if kind else NotAnImage(source)
+
+
+def is_film(data: bytes) -> bool:
+    """Whether the bytes begin as those of a film: AVI, Matroska and WebM, MPEG-4 and QuickTime."""
+    is_boxed = data[4:8] == b"ftyp" and data[8:12] not in STILLS
+    return is_boxed or data.startswith(MATROSKA) or (data.startswith(b"RIFF") and data[8:12] == b"AVI ")
 
 
 def is_cut_short(data: bytes) -> bool:

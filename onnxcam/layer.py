@@ -123,6 +123,15 @@ def resolve(tape: Tape, layers: Sequence[Layer], wanted: str | None) -> Layer:
     raise UnknownLayer(wanted, near, len(layers), exists=wanted in tape)
 
 
+def resolved(tape: Tape, layers: Sequence[Layer], wanted: Sequence[str]) -> tuple[Layer, ...]:
+    """The layers of those names, each once: two names may be of one tensor, its author's and its own.
+
+    Raises:
+        VanishedLayer, UnknownLayer: as `resolve`.
+    """
+    return tuple(dict.fromkeys(resolve(tape, layers, name) for name in wanted))
+
+
 def in_order(tape: Tape, values: Collection[Value]) -> list[Value]:
     """The tensors in the order in which they are computed."""
     wanted = set(values)

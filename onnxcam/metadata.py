@@ -41,7 +41,7 @@ class Metadata:
         driver: the method of many passes that runs the graph, {"name", "options"}, and "like" where it is a library's.
         fillings: the model's other inputs that may be left out, and what each then is, one of `fillings.KINDS`.
         multi_target: `target` is (N, K).
-        batch: why the batch is fixed at 1, if it is.
+        batch: why the number of pictures in a run is fixed, if it is.
         source: file name and SHA-256 of the model explained.
         conversion: how it became ONNX: "route", "attempts" that failed, "check" (against, relative_error, agreement,
             samples, saturated).

@@ -97,7 +97,8 @@ def plan(loaded: LoadedModel, wish: Wish) -> Plan:
     method = named or suiting(scores.method, wish.like)
     if method.driver is not None and DRIVERS[method.driver].of_boxes and scores.kind != DETECTOR:
         raise OnlyDetections(method.name)
-    chosen = method.find(tape, scores, wish.layers)
+    names = None if wish.layers is None else list(dict.fromkeys(wish.layers))  # a name said twice is one layer
+    chosen = method.find(tape, scores, names)
     if picture is None:
         raise NoSpatialLayer(None)
     own = method.normalize if method.like == wish.like else None

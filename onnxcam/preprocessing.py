@@ -186,6 +186,18 @@ def complete(spec: Preprocessing) -> Preprocessing:
     return spec
 
 
+def check_size(spec: Preprocessing, size: tuple[int, int] | None) -> None:
+    """Refuses to make another size, (h, w), than the model takes; None: it takes any.
+
+    Raises:
+        InvalidPreprocessing: with both.
+    """
+    if spec.size is not None and size is not None and spec.size != size:
+        raise InvalidPreprocessing(
+            f'"size" is {list(spec.size)}, and the model takes {list(size)}; leave "size" out, and it is the model\'s'
+        )
+
+
 def prepare(image: Image, spec: Preprocessing) -> tuple[NDArray[Any], Geometry]:
     """The model's input (C, h, w) or (h, w, C), without its batch axis, and the way back to the photo.
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
 
 from onnxcam.errors import (
     ExplainGraphNotLoadable,
     InvalidProviderOptions,
+    NoKernel,
     ProviderNotAvailable,
+    RunFailed,
     RuntimeMissing,
     did_you_mean,
 )
@@ -113,6 +118,7 @@ def open_session(
     Raises:
         ProviderNotAvailable: if one is missing here or does not start.
         InvalidProviderOptions: if ONNX Runtime refuses an option.
+        NoKernel: if it lacks an operator for the types that the model computes with.
         ExplainGraphNotLoadable: if it refuses the file.
     """
     runtime = load_runtime()
@@ -146,4 +152,27 @@ def started(runtime: Any, source: str | bytes, *, options: Any, wanted: list[tup
         if any(given for _, given in wanted) and "option" in str(error).lower():
             raise InvalidProviderOptions(short([name for name, _ in wanted]), brief(error)) from error
         where = repr(source) if isinstance(source, str) else "the bytes given"
+        if isinstance(error, runtime.capi.onnxruntime_pybind11_state.NotImplemented):
+            raise NoKernel(where, brief(error)) from error
         raise ExplainGraphNotLoadable(where, brief(error)) from error
+
+
+@contextmanager
+def failing(fixed: str | None = None) -> Iterator[None]:
+    """A block in which a session runs; what ONNX Runtime raises becomes RunFailed. `fixed`: why its batch is."""
+    try:
+        yield
+    except failures(load_runtime()) as error:
+        raise RunFailed(brief(error), fixed) from error
+
+
+def bound(session: Any, feed: Mapping[str, NDArray[Any]], wanted: Sequence[str]) -> list[NDArray[Any]]:
+    """The outputs by way of an IOBinding: only what is wanted leaves the device, in one copy."""
+    binding, runtime = session.io_binding(), load_runtime()
+    for name, array in feed.items():
+        # As OrtValues: bind_cpu_input does not find inputs that have a default, as `target` has.
+        binding.bind_ortvalue_input(name, runtime.OrtValue.ortvalue_from_numpy(array))
+    for name in wanted:
+        binding.bind_output(name, "cpu")
+    session.run_with_iobinding(binding)
+    return list(binding.copy_outputs_to_cpu())

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from onnxcam.arrays import form_of
-from onnxcam.errors import InputMismatch, InvalidMetadata, InvalidTarget, RunFailed, TargetOutOfRange, UnknownChoice
-from onnxcam.fillings import KINDS, Dims, filled
+from onnxcam.errors import InputMismatch, InvalidMetadata, InvalidTarget, TargetOutOfRange, UnknownChoice
+from onnxcam.fillings import KINDS, Dims, filled, fits, readable
 from onnxcam.metadata import Metadata
-from onnxcam.providers import CUDA, brief, failures, load_runtime
+from onnxcam.portions import OF_TARGETS, in_portions
+from onnxcam.providers import CUDA, bound, failing
 from onnxcam.targets import Classes
 
 TARGET, TARGET_BOX, TARGET_CONFIDENCE = "target", "target_box", "target_confidence"
@@ -39,7 +41,7 @@ class Signature:
     """The inputs and outputs of a session on an explain graph; nothing in it changes after it is made.
 
     Attributes:
-        batch: how many pictures one run takes; None: any number.
+        batch: how many pictures the graph takes at a time, `run` making the best of other numbers; None: any number.
         needed: the outputs that an explanation is made of.
         form: how signals or volumes are laid out; None where it takes pictures.
     """
@@ -61,9 +63,16 @@ class Signature:
         self._shape: list[int | str | None] = self._inputs[metadata.input].shape
         self.form = form_of(metadata.input, self._shape, metadata.layout)
         self._dtype = DTYPES.get(self._inputs[metadata.input].type, "float32")
-        fixed = self._shape[0] if isinstance(self._shape[0], int) else None
-        self.batch = 1 if metadata.batch else fixed
+        self.batch = self._shape[0] if isinstance(self._shape[0], int) else (1 if metadata.batch else None)
+        self._counting = {name for name, entry in self._entries.items() if self._counts_pictures(name, entry.shape)}
+        own_rows = {entry.name for entry in session.get_outputs() if entry.shape[:1] == self._shape[:1]}
+        self._per_picture = {*own_rows, *OF_TARGETS}
         self._is_bound = CUDA in session.get_providers()
+
+    def _counts_pictures(self, name: str, shape: Dims) -> bool:
+        """Whether an input has a row for each picture; one of a single axis that is fixed is for all of them."""
+        lead = self._shape[0]
+        return lead is not None and shape[:1] == [lead] and (isinstance(lead, str) or len(shape) > 1 or name == TARGET)
 
     def wanted(self, *, channels: bool) -> list[str]:
         """The outputs to ask for: those of an explanation, and what it was made of if that is asked for and there."""
@@ -94,8 +103,8 @@ class Signature:
 
     def picture(self, batch: NDArray[Any]) -> NDArray[Any]:
         """The pictures in the input's type, if they fit its shape."""
-        if not fits(batch.shape, self._shape):
-            wanted = _readable(self._shape)
+        if not self._fits(self._metadata.input, batch.shape):
+            wanted = readable(self._shape)
             raise InputMismatch(self._metadata.input, f"has shape {batch.shape}, but the model takes ({wanted})")
         return np.ascontiguousarray(batch, self._dtype)
 
@@ -160,8 +169,7 @@ class Signature:
         return {name: self._with_rows(name, array, count) for name, array in others.items()}
 
     def _with_rows(self, name: str, array: NDArray[Any], count: int) -> NDArray[Any]:
-        first, batch = self._entries[name].shape[:1], self._shape[0]
-        if first != [batch] or not isinstance(batch, str) or len(array) == count:
+        if name not in self._counting or len(array) == count:
             return array
         if len(array) != 1:
             raise InputMismatch(name, f"has {len(array)} rows for {count} pictures: give each its own, or one for all")
@@ -170,8 +178,8 @@ class Signature:
     def _fitting(self, name: str, given: ArrayLike) -> NDArray[Any]:
         """An input in its own type, if it is of the shape that the model takes."""
         array, entry = np.asarray(given), self._entries[name]
-        if not fits(array.shape, entry.shape):
-            raise InputMismatch(name, f"has shape {array.shape}, but the model takes ({_readable(entry.shape)})")
+        if not self._fits(name, array.shape):
+            raise InputMismatch(name, f"has shape {array.shape}, but the model takes ({readable(entry.shape)})")
         dtype = np.dtype(OTHER_DTYPES.get(entry.type, array.dtype))
         is_number = array.dtype.kind in "iufb"
         typed = np.ascontiguousarray(array, dtype) if is_number else array
@@ -180,13 +188,21 @@ class Signature:
             raise InputMismatch(name, f"holds {array.dtype}, but the model takes {dtype}")
         return typed
 
+    def _fits(self, name: str, shape: Sequence[int]) -> bool:
+        """Whether an array of that shape goes into the input, whatever the number of pictures it has rows for."""
+        wanted = self._entries[name].shape
+        return fits(shape, [None, *wanted[1:]] if name in self._counting else wanted)
+
     def completed(self, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The inputs of a run, and beside them those that nobody gave and that have a filling."""
         batch = feed[self._metadata.input]
         sides = batch.shape[1:3] if self.facts().get("layout") == "NHWC" else batch.shape[-2:]
         known = {dim: n for dim, n in zip(self._shape, batch.shape, strict=True) if isinstance(dim, str)}
+        shapes = {
+            name: [len(batch), *shape[1:]] if name in self._counting else shape for name, shape in self.known.items()
+        }
         filling = {
-            name: filled(kind, entry.shape, OTHER_DTYPES[entry.type], count=len(batch), sides=sides, known=known)
+            name: filled(kind, shapes[name], OTHER_DTYPES[entry.type], count=len(batch), sides=sides, known=known)
             for name, kind in self._metadata.fillings.items()
             if name not in feed and (entry := self._inputs.get(name)) is not None
         }
@@ -198,40 +214,28 @@ class Signature:
         return "; ".join(f"{name}: {KINDS[kind]}" for name, kind in left.items() if name in self._entries)
 
     def run(self, feed: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None) -> dict[str, NDArray[Any]]:
-        """The outputs by name.
+        """The outputs by name; where the batch is fixed, of as many runs as it takes, of fewer pictures filled up.
 
         Raises:
             UnknownChoice: for an output that does not exist.
+            InputMismatch: for several runs, where an output has no row for each picture, or an input other rows.
             RunFailed: if ONNX Runtime stops.
         """
         wanted = list(self._outputs if outputs is None else outputs)
         for name in wanted:
             if name not in self._outputs:
                 raise UnknownChoice("output", name, self._outputs)
-        try:
-            arrays = self.bound(feed, wanted) if self._is_bound else self._session.run(wanted, dict(feed))
-        except failures(load_runtime()) as error:
-            raise RunFailed(brief(error)) from error
+        run, count = partial(self._run_once, wanted=wanted), len(feed[self._metadata.input])
+        if self.batch is None:
+            return run(feed)
+        if count > self.batch and (odd := [name for name in wanted if name not in self._per_picture]):
+            reason = f"has {count} rows, but the model takes {self.batch}, and output {odd[0]!r} has no row for each"
+            raise InputMismatch(self._metadata.input, reason, f"Run it on {self.batch} at a time.")
+        rows = {"inputs": self._counting, "outputs": self._per_picture}
+        return in_portions(run, self.with_rows(feed, count), count=count, size=self.batch, **rows)
+
+    def _run_once(self, feed: Mapping[str, NDArray[Any]], wanted: Sequence[str]) -> dict[str, NDArray[Any]]:
+        session = self._session
+        with failing(self._metadata.batch):
+            arrays = bound(session, feed, wanted) if self._is_bound else session.run(wanted, dict(feed))
         return dict(zip(wanted, arrays, strict=True))
-
-    def bound(self, feed: Mapping[str, NDArray[Any]], wanted: Sequence[str]) -> list[NDArray[Any]]:
-        """The outputs by way of an IOBinding: only what is wanted leaves the device, in one copy."""
-        binding, runtime = self._session.io_binding(), load_runtime()
-        for name, array in feed.items():
-            # As OrtValues: bind_cpu_input does not find inputs that have a default, as `target` has.
-            binding.bind_ortvalue_input(name, runtime.OrtValue.ortvalue_from_numpy(array))
-        for name in wanted:
-            binding.bind_output(name, "cpu")
-        self._session.run_with_iobinding(binding)
-        return list(binding.copy_outputs_to_cpu())
-
-
-def fits(shape: Sequence[int], wanted: Dims) -> bool:
-    """Whether an array of that shape goes where the sides are numbers, or open."""
-    return len(shape) == len(wanted) and all(
-        not isinstance(side, int) or side == length for side, length in zip(wanted, shape, strict=True)
-    )
-
-
-def _readable(shape: Dims) -> str:
-    return ", ".join(str(side or "any") for side in shape)

@@ -1,8 +1,8 @@
-"""Sums of classes among the targets: "A+B" becomes a group of the graph that is made."""
+"""Sums of classes among the targets: the "A+B" of "A+B", "not:A+B" and "A+B-C" becomes a group of the graph made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,17 +16,24 @@ def with_sums(
     """What `make` gives for options of `convert`, and these; with groups for the sums among the targets, if any."""
     given = dict(options)
     explainer = make(given)
-    sums = sums_of(explainer, targets)
+    groups = dict(given.get("groups") or {})
+    sums = sums_of(explainer, targets, groups)
     if not sums:
         return explainer, given
-    given["groups"] = {**(given.get("groups") or {}), **sums}
+    given["groups"] = {**groups, **sums}
     return make(given), given
 
 
-def sums_of(explainer: Explainer, targets: Any) -> dict[str, list[int]]:
-    """The sums of classes among the targets: "A+B", and the classes that it adds up."""
-    found = {text: explainer.classes.sum_of(text) for text in texts_in(targets)}
-    return {text: classes for text, classes in found.items() if classes is not None}
+def sums_of(explainer: Explainer, targets: Any, groups: Mapping[str, Sequence[int]]) -> dict[str, list[int]]:
+    """The sums of classes among the targets, in differences and behind "not:" too, and the classes that each adds up.
+
+    `groups`: those that the explainer has; a sum in which one stands is of its members.
+    """
+    classes = explainer.classes
+    first = (classes.count or 0) - len(groups)
+    members = dict(enumerate(groups.values(), start=first)) if groups else {}
+    found = {text: added for target in texts_in(targets) for text, added in classes.sums_in(target).items()}
+    return {text: [one for index in added for one in members.get(index, [index])] for text, added in found.items()}
 
 
 def texts_in(targets: Any) -> Iterator[str]:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import operator
 import re
 from dataclasses import dataclass
-from typing import SupportsIndex, TypeAlias
+from functools import cache
+from typing import NoReturn, SupportsIndex, TypeAlias
 
-from onnxcam.errors import InvalidTarget, LabelAmbiguous, LabelNotFound, TargetOutOfRange
+from onnxcam.errors import InvalidTarget, LabelAmbiguous, LabelNotFound, OnnxCamError, TargetOutOfRange
+from onnxcam.phrases import NOT, Operand, difference, gap, operand, unknown
 
 Target: TypeAlias = SupportsIndex | str
 
 BEST = -1
-NOT, MINUS, PLUS = "not:", "-", "+"
+WHOLE_NUMBER = re.compile(r"\s*-?\d+\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ class Classes:
     def number(self, target: Target | None) -> int:
         """The graph's number for a target; None is the best class.
 
-        An index, a rank, a label or a group's name; "not:" before an index or label; "A-B" for a difference.
+        An index, a rank, a label or a group's name; or what `phrases` reads: "not:" before these, "A-B" a difference.
+        A sum "A+B" is the group of that name.
 
         Raises:
             TargetOutOfRange, LabelNotFound, LabelAmbiguous, InvalidTarget: as they say.
@@ -42,6 +45,8 @@ class Classes:
             return BEST
         if isinstance(target, str):
             return self.opposite(target.removeprefix(NOT)) if target.startswith(NOT) else self.worded(target)
+        if isinstance(target, bool):
+            raise InvalidTarget(f"{target!r} is no target")
         try:
             return self.within(operator.index(target))
         except TypeError as error:
@@ -71,11 +76,11 @@ class Classes:
             raise InvalidTarget(f"'{NOT}{text}' says '{NOT}' again at character {again}; the class by itself is meant")
         try:
             index = self.named(text.strip())
-        except (LabelNotFound, LabelAmbiguous):
-            self.check_operands(text, before=len(NOT))
-            if self.difference(text) is not None:
+        except LabelNotFound as error:
+            sides = self.read(text) or self.refuse(text, error, prefix=NOT)
+            if len(sides) > 1:
                 raise InvalidTarget(f"'{NOT}{text}' turns a difference over; write it the other way round") from None
-            raise
+            index = self.placed(sides[0])
         if self.count is None or not 0 <= index < self.count:
             raise InvalidTarget(f"'{NOT}{text}' needs a class of the model after the colon, not {index}")
         return index + self.count
@@ -84,64 +89,75 @@ class Classes:
         """The number for a label, a number's text, a group, or "A-B"."""
         try:
             return self.named(text)
-        except (LabelNotFound, LabelAmbiguous) as error:
-            found = self.difference(text)
-            if found is not None:
-                return found
-            self.check_operands(text)
-            if PLUS in text and isinstance(error, LabelNotFound):
-                raise InvalidTarget(
-                    f"{text!r} is no class; a sum of classes must be in the graph: convert it with "
-                    f"groups={{{text!r}: [indices]}} (--group)"
-                ) from error
-            raise
-
-    def difference(self, text: str) -> int | None:
-        """The number for "A-B", cut at the one minus that has a class on both sides; None if there is no such.
-
-        Raises:
-            InvalidTarget: if it can be read in two ways, or the sides are not two classes.
-        """
-        cuts = [at for at, letter in enumerate(text) if letter == MINUS and 0 < at < len(text) - 1]
-        pairs = [(self._found(text[:at]), self._found(text[at + 1 :])) for at in cuts]
-        whole = {(a, b) for a, b in pairs if a is not None and b is not None}
-        if len(whole) > 1:
-            raise InvalidTarget(f"{text!r} can be read as several differences; use the classes' numbers")
-        if not whole:
-            halves = [at for at, (a, b) in zip(cuts, pairs, strict=True) if (a is None) != (b is None)]
-            if halves and self.labels is None:
-                raise InvalidTarget(f"{text!r}: no class on one side of the '-' at character {halves[0] + 1}")
-            return None
-        ((a, b),) = whole
+        except LabelNotFound as error:
+            sides = self.read(text) or self.refuse(text, error)
+        a, *rest = map(self.placed, sides)
+        if not rest:
+            return a
+        (b,) = rest
         if self.count is None or self.count < 2 or a == b:
             raise InvalidTarget(f"{text!r} needs two classes")
         return 2 * self.count + a * self.count + b
 
-    def check_operands(self, text: str, *, before: int = 0) -> None:
-        """Refuses a sum or difference of which a part is missing, if another part is a class; else it may be a label.
-
-        Args:
-            text: what was asked for.
-            before: how many characters came before it.
+    def read(self, text: str) -> tuple[Operand, ...]:
+        """The class, or sum of classes, that the text names, or the two sides of a difference; empty if it is none.
 
         Raises:
-            InvalidTarget: with the place.
+            InvalidTarget: if it can be read as several differences.
         """
-        parts = re.split(f"[{MINUS}{PLUS}]", text)
-        if all(part.strip() for part in parts) or all(self._found(part) is None for part in parts):
-            return
-        missing = next(index for index, part in enumerate(parts) if not part.strip())
-        place = sum(len(part) + 1 for part in parts[:missing])  # of the sign before it, from 1
-        side, at = ("behind", place) if missing else ("before", len(parts[0]) + 1)
-        whole = NOT + text if before else text
-        raise InvalidTarget(f"{whole!r}: a class is missing {side} the {text[at - 1]!r} at character {before + at}")
+        find = cache(self._found)
+        one = operand(text, find)
+        return difference(text, find) or () if one is None else (one,)
 
-    def sum_of(self, text: str) -> list[int] | None:
-        """The classes of "A+B+C"; None if it is a class or group itself, or no sum of classes."""
-        parts = [self._found(part) for part in text.split(PLUS)]
-        if self._found(text) is not None or len(parts) < 2 or None in parts:
-            return None
-        return [part for part in parts if part is not None]
+    def placed(self, side: Operand) -> int:
+        """The index of a class.
+
+        Raises:
+            InvalidTarget: for a sum that is no group of the graph.
+        """
+        if side.is_sum:
+            members = list(side.classes)
+            raise InvalidTarget(
+                f"the sum {side.text!r} is not in this explain graph; convert the model with groups="
+                f"{{{side.text!r}: {members}}} (--group '{side.text}={','.join(map(str, members))}')"
+            )
+        return side.classes[0]
+
+    def refuse(self, text: str, error: LabelNotFound, *, prefix: str = "") -> NoReturn:
+        """Says what of the text is no class, and where. `prefix`: what came before the text.
+
+        Raises:
+            InvalidTarget, LabelNotFound, LabelAmbiguous, TargetOutOfRange: always one of these.
+        """
+        find, whole = cache(self._found), prefix + text
+        found = unknown(text, find)
+        part, start = found or (text, 0)
+        missing = gap(part, find, before=len(prefix) + start)
+        if missing is not None:
+            raise InvalidTarget(f"{whole!r}: {missing}") from error
+        if found is None:
+            raise error
+        place = len(prefix) + start + 1
+        if difference(part, find):
+            raise InvalidTarget(
+                f"{whole!r} has {part!r} (character {place}) as one side of a difference; a side is a class or a sum"
+            ) from error
+        try:
+            self.named(part)
+        except LabelNotFound:
+            raise LabelNotFound(whole, tuple(self.names.values()), part=part, place=place) from error
+        raise error
+
+    def sums_in(self, text: str) -> dict[str, tuple[int, ...]]:
+        """The sums of classes in a target, which must be groups of the graph: by their text the classes they add up."""
+        body = text.removeprefix(NOT)
+        try:
+            self.named(body)
+        except LabelNotFound:
+            return {side.text: side.classes for side in self.read(body) if side.is_sum}
+        except OnnxCamError:
+            return {}  # told when the target is asked for
+        return {}
 
     def _found(self, text: str) -> int | None:
         """The index of a class, None if there is no such."""
@@ -163,11 +179,9 @@ class Classes:
             raise LabelAmbiguous(text, [f"{index} ({labels[index]})" for index in hits])
         if hits:
             return hits[0]
-        try:
-            index = int(text)
-        except ValueError as error:
-            raise LabelNotFound(text, tuple(labels.values())) from error
-        return self.within(index)
+        if not WHOLE_NUMBER.fullmatch(text):
+            raise LabelNotFound(text, tuple(labels.values()))
+        return self.within(int(text))
 
     @property
     def names(self) -> dict[int, str]:

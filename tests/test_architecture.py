@@ -17,14 +17,14 @@ FLOORS = {
     # the run half
     "files": 0.1, "exif": 0.1, "metadata": 0.1, "resizing": 0.1, "geometry": 0.1, "labels": 0.1,
     "ranges": 0.05, "other_names": 0.05, "remarks": 0.1, "records": 0.15, "parameters": 0.1,
-    "fillings": 0.1, "normalizing": 0.2, "drivers": 0.3, "arrays": 0.1,
-    "images": 0.2, "targets": 0.2, "providers": 0.2,
+    "fillings": 0.1, "normalizing": 0.2, "drivers": 0.3, "arrays": 0.1, "portions": 0.1,
+    "images": 0.2, "phrases": 0.15, "targets": 0.2, "providers": 0.2,
     "preprocessing": 0.3, "picture": 0.3, "regions": 0.3, "signature": 0.3,
     "overlay": 0.32, "guides": 0.32, "video": 0.32,
     "legend": 0.34,
     "channels": 0.36, "sessions": 0.36, "grid": 0.36, "signals": 0.36, "volumes": 0.36,
     "asking": 0.37, "driving": 0.38,
-    "explanation": 0.4, "array_explanation": 0.42, "shots": 0.44,
+    "explanation": 0.4, "judgement": 0.42, "array_explanation": 0.42, "shots": 0.44,
     "explaining": 0.45,
     "engine": 0.5, "evaluation": 0.6,
     # the build half

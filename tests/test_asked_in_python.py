@@ -61,6 +61,14 @@ def test_a_sum_of_labels_becomes_a_group(picture: NDArray[np.uint8]):
     assert found.target_score == pytest.approx(scores[2] + scores[3], rel=1e-4)
 
 
+def test_sums_of_labels_within_targets_become_groups(picture: NDArray[np.uint8]):
+    opposite, ahead = explain(cnn(), picture, ["not:kitten+dog", "kitten + dog-ant"], labels=LABELS)
+    scores = opposite.scores
+    assert (opposite.label, ahead.label) == ("not:kitten+dog", "kitten + dog - ant")
+    assert opposite.target_score == pytest.approx(-scores[2] - scores[3], rel=1e-4)
+    assert ahead.target_score == pytest.approx(scores[2] + scores[3] - scores[0], rel=1e-4)
+
+
 @pytest.mark.parametrize("name", ["281", "-1", " 3 ", "not:ant", "", "dog", "DOG"])
 def test_a_group_that_could_not_be_asked_for_is_refused(name: str):
     with pytest.raises(InvalidGroup):

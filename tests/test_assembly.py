@@ -281,6 +281,23 @@ def test_the_class_weights_of_cam_are_those_of_the_dense_layer():
     np.testing.assert_allclose(found["raw_map"], np.einsum("nchw,c->nhw", found["activation"], w[:, 1]), atol=1e-5)
 
 
+def test_cam_takes_a_head_whose_reshape_reads_the_batch_off_the_layer():
+    """As torch writes x.view(x.size(0), -1) with an open batch."""
+    sized = """s = Shape(gap) first = Constant<value_int=0>() n = Gather(s, first) axis = Constant<value_ints=[0]>()
+        lead = Unsqueeze(n, axis) rest = Constant<value_ints=[-1]>() to = Concat<axis=0>(lead, rest)
+        rows = Reshape(gap, to) y = Gemm(rows, w3, b3)"""
+    found = explain(cnn(sized), [1, 1, 1], method="cam", layer="r2", outputs=["raw_map"])
+    plain = explain(cnn(), [1, 1, 1], method="gradcam", layer="r2", outputs=["activation"])
+    w = next(onnx.numpy_helper.to_array(t) for t in cnn().graph.initializer if t.name == "w3")
+    np.testing.assert_allclose(found["raw_map"], np.einsum("nchw,c->nhw", plain["activation"], w[:, 1]), atol=1e-5)
+
+
+def test_cam_names_what_is_not_linear_and_not_what_takes_a_size():
+    bent = "s = Shape(r2) t = Tanh(r2) q = Reshape(t, s) m = GlobalAveragePool(q) f = Flatten(m) y = Gemm(f, w3, b3)"
+    with pytest.raises(NoLinearHead, match="Tanh"):
+        onnxcam.convert(cnn(bent), method="cam", layer="r2")
+
+
 def test_cam_is_refused_where_more_than_a_linear_head_lies_above():
     with pytest.raises(NoLinearHead, match=r"'cam'.*Conv|MaxPool|Relu"):
         onnxcam.convert(cnn(), method="cam", layer="r1")

@@ -1,4 +1,4 @@
-"""Models exported for one image, opened for many: three at once equal three by themselves."""
+"""Models exported for one image, or for any other number, opened for many: three at once equal three by themselves."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from onnxcam.graph.loading import load
 IMAGES = 3
 
 
-def one_by_one(source: ModelProto | Path, given: dict[str, Array]) -> list[Array]:
-    """The outputs for each image alone, put together."""
-    each = [run(source, {name: x[i : i + 1] for name, x in given.items()}) for i in range(IMAGES)]
-    return [np.concatenate(parts) for parts in zip(*each, strict=True)]
+def one_by_one(source: ModelProto | Path, given: dict[str, Array], *, count: int = 1) -> list[Array]:
+    """The outputs for each image alone, put together; the source takes it so many times."""
+    each = [run(source, {name: x[[i] * count] for name, x in given.items()}) for i in range(IMAGES)]
+    return [np.concatenate([part[: len(part) // count] for part in parts]) for parts in zip(*each, strict=True)]
 
 
-def assert_opened(source: ModelProto | Path, opened: ModelProto, *, tolerance: float = 1e-5) -> None:
+def assert_opened(source: ModelProto | Path, opened: ModelProto, *, tolerance: float = 1e-5, count: int = 1) -> None:
     onnx.checker.check_model(opened, full_check=True)
     given = feeds(opened, batch=IMAGES)
-    for expected, found in zip(one_by_one(source, given), run(opened, given), strict=True):
+    for expected, found in zip(one_by_one(source, given, count=count), run(opened, given), strict=True):
         np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * np.abs(expected).max())
 
 
@@ -98,6 +98,46 @@ def test_a_batch_of_one_is_opened(case: Case):
     assert_opened(original, loaded.proto)
 
 
+X4 = "(float[4, 2, 3, 6] x) => (float[] y)"
+OF_FOUR = [
+    Case("convolution", f"{X4} <float[3, 2, 1, 1] w = {{1, 2, 3, 4, 5, 6}}> {{ y = Conv (x, w) }}"),
+    Case("colours first or not, three axes", "(float[3, 8, 8] x) => (float[] y) { y = Relu (x) }"),
+    Case("Reshape with a baked 4", f"{X4} {{ s = Constant <value_ints = [4, -1]> () y = Reshape (x, s) }}"),
+    Case("Reshape with every size baked", f"{X4} {{ s = Constant <value_ints = [4, 6, 6]> () y = Reshape (x, s) }}"),
+    Case("Reshape that merges and parts again", f"""{X4} {{ s = Constant <value_ints = [24, 6]> () r = Reshape (x, s)
+        t = Constant <value_ints = [4, 2, 18]> () y = Reshape (r, t) }}"""),
+    Case("Shape, folded first", f"""{X4} {{ s = Shape (x) i = Constant <value_ints = [0]> () g = Gather (s, i)
+        m = Constant <value_ints = [-1]> () c = Concat <axis = 0> (g, m) y = Reshape (x, c) }}"""),
+    Case("class token, repeated in the file", """(float[4, 5, 2] x) => (float[] y)
+        <float[4, 1, 2] token = {1, 2, 1, 2, 1, 2, 1, 2}> { y = Concat <axis = 1> (token, x) }"""),
+    Case("a bias repeated in the file", """(float[4, 5, 2] x) => (float[] y)
+        <float[4, 1, 2] b = {1, 2, 1, 2, 1, 2, 1, 2}> { y = Add (b, x) }"""),
+    Case("a bias of a dense layer repeated in the file", """(float[4, 3, 1] x) => (float[] y)
+        <float[3, 2] w = {1, 2, 3, 4, 5, 6}, float[4, 2] b = {1, 2, 1, 2, 1, 2, 1, 2}>
+        { f = Flatten (x) y = Gemm (f, w, b) }"""),
+    Case("class token too large to be folded, stretched by Expand", """(float[4, 1, 1100] x) => (float[] y)
+        { t = Constant <value_int = 1100> () z = Constant <value_int = 0> () o = Constant <value_int = 1> ()
+          r = Range (z, t, o) f = Cast <to = 1> (r) n = Sin (f) s = Constant <value_ints = [4, 1, 1100]> ()
+          token = Expand (n, s) y = Concat <axis = 1> (token, x) }"""),
+    Case("attention with the batch in the middle", """(float[4, 4, 6] x) => (float[] y)
+        { l = Transpose <perm = [1, 0, 2]> (x) s = Constant <value_ints = [4, 8, 3]> () r = Reshape (l, s)
+           q = Transpose <perm = [1, 0, 2]> (r) k = Transpose <perm = [0, 2, 1]> (q)
+           a = MatMul (q, k) p = Softmax (a) o = MatMul (p, q) b = Transpose <perm = [1, 0, 2]> (o)
+           t = Constant <value_ints = [16, 6]> () f = Reshape (b, t) u = Constant <value_ints = [4, 4, 6]> ()
+           g = Reshape (f, u) y = Transpose <perm = [1, 0, 2]> (g) }"""),
+    Case("a mask for each image", """(float[4, 3, 2, 2] x, float[4, 3] m) => (float[] y)
+        { f = GlobalMaxPool (x) q = Flatten (f) y = Mul (q, m) }"""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OF_FOUR, ids=lambda case: case.name)
+def test_a_batch_of_another_number_is_opened(case: Case):
+    original = model(case.text, opset=18)
+    loaded = load(original)
+    assert loaded.batch_reason == ""
+    assert_opened(original, loaded.proto, count=original.graph.input[0].type.tensor_type.shape.dim[0].dim_value)
+
+
 FIXED = [
     Case("Softmax (node 's') works along axis 0", f"{X} {{ [s] y = Softmax <axis = 0> (x) }}"),
     Case("ReduceMean (node 'r') works along all axes", f"{X} {{ [r] m = ReduceMean (x) y = Sub (x, m) }}"),
@@ -131,8 +171,11 @@ FIXED = [
         <float[2] k = {1, 2}> { z = Relu (x) y = Neg (k) }"""),
     Case("output 'y' lays what belongs to one image behind", """(float[1, 5, 4] x) => (float[] y)
         { s = Constant <value_ints = [-1]> () y = Reshape (x, s) }"""),
-    Case("input 'x' has the shape [3, 8, 8], whose first", "(float[3, 8, 8] x) => (float[] y) { y = Relu (x) }"),
-    Case("input 'x' has the shape [4, 3, 8, 8], whose first", "(float[4, 3, 8, 8] x) => (float[] y) { y = Relu (x) }"),
+    Case("input 'x' has the shape [3, 8], and pictures have three", "(float[3, 8] x) => (float[] y) { y = Relu (x) }"),
+    Case("Add (node 'a') joins the images with 'k', which has 4 rows", """(float[4, 2, 3] x) => (float[] y)
+        <float[4, 1, 1] k = {1, 1, 1, 2}> { [a] y = Add (x, k) }"""),
+    Case("Conv (node 'c') works over axis 1", """(float[4, 2, 3, 3] x) => (float[] y) <float[1, 4, 1, 1] w = {2,3,4,5}>
+        { t = Transpose <perm = [1, 0, 2, 3]> (x) [c] y = Conv (t, w) }"""),
 ]  # fmt: skip
 
 
@@ -214,15 +257,39 @@ def transformer(torch: Any) -> Any:
     return Tiny()
 
 
+def fused(torch: Any) -> Any:
+    """With the batch written into every Reshape, and merged with the tokens."""
+    nn = torch.nn
+
+    class Tiny(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.patches = nn.Conv2d(3, 8, 4, 4)
+            self.token, self.places = (nn.Parameter(torch.randn(1, n, 8)) for n in (1, 4))
+            self.qkv, self.head = nn.Linear(8, 24), nn.Linear(8, 5)
+
+        def forward(self, x: Any) -> Any:
+            n = x.shape[0]
+            tokens = self.patches(x).reshape(n, 8, 4).transpose(1, 2) + self.places
+            tokens = torch.cat([self.token.repeat(n, 1, 1), tokens], 1)
+            q, k, v = self.qkv(tokens).reshape(n, 5, 3, 2, 4).permute(2, 0, 3, 1, 4)
+            looked = (q @ k.transpose(-1, -2)).softmax(-1) @ v
+            tokens = tokens + looked.transpose(1, 2).reshape(n * 5, 8).view(n, 5, 8)
+            return self.head(torch.relu(tokens[:, 0]))
+
+    return Tiny()
+
+
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 8])
 @pytest.mark.parametrize("is_dynamo", [False, True], ids=["TorchScript", "dynamo"])
-@pytest.mark.parametrize("build", [convnet, transformer])
-def test_an_export_of_torch_for_one_image_takes_any_number(build: Callable[[Any], Any], is_dynamo: bool):
+@pytest.mark.parametrize("build", [convnet, transformer, fused])
+def test_an_export_of_torch_for_some_images_takes_any_number(build: Callable[[Any], Any], is_dynamo: bool, count: int):
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnxscript")
     torch.manual_seed(0)
     file = io.BytesIO()
-    module, example = build(torch).eval(), torch.randn(1, 3, 8, 8)
+    module, example = build(torch).eval(), torch.randn(count, 3, 8, 8)
     if is_dynamo:
         torch.onnx.export(module, (example,), dynamo=True, opset_version=18, verbose=False).save(file)
     else:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def test_several_targets_work_on_every_kind_of_explain_graph(multi_target: bool,
         "explain", graph, photo(tmp_path / "a.png", (30, 60, 200)), "-o", tmp_path / "out", "--json", *targets
     )
     assert ran.code == 0
-    assert [json.loads(line)["target_index"] for line in ran.out] == [1, 3, 2, 0, 1]
+    assert [json.loads(line)["target_index"] for line in ran.out] == [1, 3, 2, 0]
     assert {path.name for path in (tmp_path / "out").iterdir()} == {f"a.{index}.cam.png" for index in range(4)}
 
 
@@ -269,6 +270,23 @@ def test_doctor_says_what_is_wrong_and_what_to_do(
     ran = command("doctor")
     assert ran.code == 1
     assert [line for line in ran.out if line.startswith("BAD") and remedy in line]
+
+
+def test_doctor_imports_the_packages_whose_models_are_taken(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "shattered.py").write_text("raise RuntimeError('operator shattered::nms does not exist\\nmore')")
+    monkeypatch.syspath_prepend(tmp_path)
+    names = (".pt", "json", "shattered", "absent")
+    known = {name: EntryPoint(name, "json:loads", "onnxcam.converters") for name in names}
+    monkeypatch.setattr(diagnosis, "converters", lambda: known)
+    ran = command("doctor")
+    assert ran.code == 0
+    assert [line[17:] for line in ran.out if line.startswith("ok  from")] == [
+        ".pt, json: works",
+        "absent: not installed; pip install absent",
+        'shattered: not usable (operator shattered::nms does not exist); pip install -U "onnxcam[shattered]"',
+    ]
 
 
 def test_demo_explains_every_digit_of_its_picture(tmp_path: Path, command: Command):

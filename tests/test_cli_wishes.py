@@ -58,6 +58,54 @@ def test_an_explain_graph_takes_options_of_its_method_of_many_passes(tmp_path: P
     assert np.abs(coarse[0] - fine[0]).max() > 0.05
 
 
+def test_an_explain_graph_is_run_by_another_method_of_many_passes(tmp_path: Path, command: Command, model: Path):
+    graph, page = tmp_path / "plain.explain.onnx", tmp_path / "page.html"
+    assert command("convert", model, "-o", graph).code == 0
+    given = ["explain", graph, photo(tmp_path / "a.png"), "-o", tmp_path / "o", "--json", "--save-heatmap"]
+    (row, _) = rows(command(*given, "--method", "Occlusion", "--option", "window=8", "--report", page))
+    assert (row["method"], row["layer"]) == ("occlusion", "x")
+    expected = onnxcam.Explainer(graph)(str(tmp_path / "a.png"), driver="occlusion", options={"window": 8}).heatmap
+    np.testing.assert_allclose(np.load(row["heatmap"]), expected, atol=1e-6)
+    assert "occlusion" in page.read_text()
+    assert "gradcam" not in page.read_text()
+    (around,) = rows(command(*given, "--wrap", "tta", "--option", "tta.flips=false"))
+    assert around["method"] == "tta of gradcam"
+
+
+def test_an_explain_graph_keeps_its_method_of_one_pass(tmp_path: Path, command: Command, model: Path):
+    graph = tmp_path / "plain.explain.onnx"
+    assert command("convert", model, "-o", graph).code == 0
+    given = ["explain", graph, photo(tmp_path / "a.png"), "-o", tmp_path / "o"]
+    assert "--method cannot change" in command(*given, "--method", "layercam").err[-1]
+    ran = command(*given, "--option", "masks=8")
+    assert "(on the command line: --method rise)" in ran.err[-1]
+    assert command(*given, "--option", "masks=8", "--method", "rise").code == 0
+
+
+def test_frames_are_skipped_in_films_alone(tmp_path: Path, command: Command, model: Path):
+    ran = command("explain", model, photo(tmp_path / "a.png"), "-o", tmp_path / "o", "--every", "2")
+    assert ran.code == 2
+    assert "it is for films, and there is none" in " ".join(ran.err)
+
+
+def test_a_layer_named_twice_is_explained_once(tmp_path: Path, command: Command, model: Path):
+    given = ["explain", model, photo(tmp_path / "a.png"), "-o", tmp_path / "o", "--json", "--layer", "r1"]
+    (row,) = rows(command(*given, "--layer", "r1"))
+    assert row["layer"] == "r1"
+    (row,) = rows(command(*given, "--layer", "r1", "--method", "ablationcam"))
+    assert row["layer"] == "r1"
+
+
+def test_a_target_said_twice_is_written_once(tmp_path: Path, command: Command, model: Path):
+    given = ["explain", model, photo(tmp_path / "a.png"), "-o", tmp_path / "o", "--json"]
+    (best,) = rows(command(*given))
+    index = best["target_index"]
+    found = rows(command(*given, "--target", index, "--target", "-1", "--target", f"not:{index}"))
+    assert [row["target_index"] for row in found] == [index, index + 5]
+    (row,) = rows(command(*given, "--target", "1", "--target", "1"))
+    assert Path(row["output"]).name == "a.cam.png"
+
+
 def test_a_sum_of_classes_is_converted_for(tmp_path: Path, command: Command, model: Path):
     ran = command("explain", model, photo(tmp_path / "a.png"), "-o", tmp_path, "--target", "1+3", "--json")
     (row,) = rows(ran)
@@ -66,6 +114,41 @@ def test_a_sum_of_classes_is_converted_for(tmp_path: Path, command: Command, mod
         command("explain", model, tmp_path / "a.png", "-o", tmp_path, "--target", "1", "--target", "3", "--json")
     )
     assert row["score"] == pytest.approx(sum(single["score"] for single in singles), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("target", "label", "signs"),
+    [
+        ("not:1+3", "not:1+3", {1: -1, 3: -1}),
+        ("1+3-2", "1+3 - 2", {1: 1, 3: 1, 2: -1}),
+        ("2-1+3", "2 - 1+3", {2: 1, 1: -1, 3: -1}),
+    ],
+)
+def test_a_sum_within_a_target_is_converted_for(
+    tmp_path: Path, command: Command, model: Path, target: str, label: str, signs: dict[int, int]
+):
+    given = ["explain", model, photo(tmp_path / "a.png"), "-o", tmp_path, "--json"]
+    (row,) = rows(command(*given, "--target", target))
+    assert row["label"] == label
+    singles = rows(command(*given, *(word for index in signs for word in ("--target", index))))
+    expected = sum(signs[single["target_index"]] * single["score"] for single in singles)
+    assert row["score"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_sum_that_an_explain_graph_lacks_is_told_with_its_group(tmp_path: Path, command: Command, model: Path):
+    graph = tmp_path / "plain.explain.onnx"
+    assert command("convert", model, "-o", graph).code == 0
+    ran = command("explain", graph, photo(tmp_path / "a.png"), "-o", tmp_path, "--target", "0-1+3")
+    assert "--group '1+3=1,3'" in ran.err[-1]
+    assert command("convert", model, "-o", graph, "--group", "1+3=1,3").code == 0
+    assert command("explain", graph, photo(tmp_path / "a.png"), "-o", tmp_path, "--target", "0-1+3").code == 0
+
+
+def test_a_sum_of_a_group_is_of_its_members(tmp_path: Path, command: Command, model: Path):
+    given = ["explain", model, photo(tmp_path / "a.png"), "-o", tmp_path, "--json", "--group", "few=0,2"]
+    (row,) = rows(command(*given, "--target", "few+1"))
+    (plain,) = rows(command(*given, "--target", "0+1+2"))
+    assert row["score"] == pytest.approx(plain["score"], rel=1e-5)
 
 
 def test_a_group_has_a_name(tmp_path: Path, command: Command, model: Path):
@@ -152,7 +235,7 @@ BAD = [
     (["--input", "z=missing.npy"], "cannot be read"),
     (["--score", "y[:, 77]"], "none at 77"),
     (["--target", "0+x"], "no class"),
-    (["--target", "0-9"], "0-9"),
+    (["--target", "0-9"], "target 9 is out of range"),
 ]
 
 

@@ -161,6 +161,24 @@ def test_a_sum_of_classes_is_compared_as_a_group_of_them(model: Path, picture: N
     np.testing.assert_allclose(found.cells[0].explanation.heatmap, alone.heatmap, atol=1e-5)
 
 
+def test_sums_within_targets_are_compared_as_groups(model: Path, picture: NDArray[np.uint8]):
+    found = compare(model, picture, methods=["gradcam", "hirescam"], targets=["not:1+3", "0-1+3"])
+    grouped = convert(model, method="gradcam", groups={"both": [1, 3]})
+    for cell, target in zip(found.cells, ["not:both", "0-both"], strict=False):
+        alone = Explainer(grouped.to_bytes())(picture, target)
+        np.testing.assert_allclose(cell.explanation.heatmap, alone.heatmap, atol=1e-5)
+
+
+def test_what_is_named_twice_is_drawn_once(
+    model: Path, photo: Path, tmp_path: Path, picture: NDArray[np.uint8], command: Callable[..., Ran]
+):
+    found = compare(model, picture, methods=["hirescam", "HiResCAM"], layers=["r1", "r2", "r1"], targets=[2])
+    assert [(cell.method, cell.layer) for cell in found.cells] == [("hirescam", "r1"), ("hirescam", "r2")]
+    given = ["--method", "hirescam", "--target", 2, "--target", 2, "--preprocess", "unit", "-o", tmp_path / "c.png"]
+    ran = command("compare", model, photo, *given, "--json")
+    assert len(json.loads(ran.out[-1])["cells"]) == 1
+
+
 def test_a_group_that_cannot_be_had_is_an_error_and_no_cell(model: Path, picture: NDArray[np.uint8]):
     with pytest.raises(InvalidGroup):
         compare(model, picture, methods=["gradcam"], groups={"all": [1, 99]})

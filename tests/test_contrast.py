@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 from formulas import numpy_pytorch_grad_cam
 from onnx import numpy_helper
@@ -53,6 +54,29 @@ def test_shapleycam_is_gradcam_where_nothing_bends():
     close(*maps)
 
 
+def test_shapleycam_of_a_float64_net_is_what_its_paper_says():
+    """Of tokens, for ONNX Runtime has no convolution of float64."""
+    model = cnn64()
+    graph = convert(model, method="shapleycam", layer="a", score="logit", outputs=["activation", "raw_map"]).model
+    found = run(graph, {"x": pictures(2, 3, 4, 4).astype(np.float64), "target": np.array([1, 3])})
+    m, w = found["activation"].astype(np.float64).mean((2, 3)), weights(model)["w"][:, [1, 3]].T
+    gradient, hessian_times_a = w * (1 + 2 * m) / 16, w * 2 * m / 16
+    close(found["raw_map"], raw_of_weights(found, gradient - hessian_times_a / 2))
+
+
+def cnn64() -> onnx.ModelProto:
+    text = """<ir_version: 8, opset_import: ["" : 18]> g (double[N,3,4,4] x) => (double[N,5] y)
+        <int64[2] space = {2, 3}> {
+          rows = Transpose<perm=[0, 2, 3, 1]>(x) dense = MatMul(rows, k) bent = Tanh(dense)
+          a = Transpose<perm=[0, 3, 1, 2]>(bent) m = ReduceMean<keepdims=0>(a, space)
+          square = Mul(m, m) both = Add(m, square) y = MatMul(both, w) }"""
+    model, rng = onnx.parser.parse_model(text), np.random.default_rng(0)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(rng.normal(size=shape), name) for name, shape in (("k", (3, 6)), ("w", (6, 5)))
+    )
+    return model
+
+
 def test_shapleycam_explains_the_residual_score_as_its_paper_does_and_the_logit_as_pytorch_grad_cam_does():
     model = cnn(ENDS)
     default, residual = (
@@ -90,6 +114,18 @@ def test_finercam_sets_the_class_against_the_mean_of_the_nearest():
     for y, target in zip(found["y"], (1, 3), strict=True):
         rows.append(w[:, target] - 0.6 * w[:, nearest(y, target, 2)].mean(1))
     close(found["raw_map"], raw_of_weights(found, np.array(rows) / PLACES))
+
+
+@pytest.mark.parametrize("like", [None, "pytorch-grad-cam"])
+def test_finercam_says_when_there_are_not_so_many_to_set_a_class_against(like: str | None):
+    def notes(count: int) -> tuple[str, ...]:
+        return tuple(convert(cnn(), method="finercam", like=like, options={"references": count}).metadata.notes)
+
+    assert notes(4) == ()
+    assert convert(cnn(), method="finercam", like=like).metadata.notes == ()
+    (note,) = notes(50)
+    assert "the model has 4 other scores" in note
+    assert "not 50" in note
 
 
 def test_finercam_of_the_other_side_is_that_of_the_class_turned_round():

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from onnxcam.commands.evaluate import evaluate
 from onnxcam.evaluation import METRICS
-from onnxcam.evaluation.annotations import read_boxes
+from onnxcam.evaluation.boxes import read_boxes
 
 PAGE = (Path(__file__).parent.parent / "docs" / "evaluation.md").read_text()
 app = typer.Typer(pretty_exceptions_enable=False)

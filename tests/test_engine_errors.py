@@ -7,19 +7,25 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.parser
 import pytest
 from explain_graphs import LABELS, SINGLE, colours
 from onnx import ModelProto
+from small_nets import cnn
 
+import onnxcam
 from onnxcam.engine import Explainer
 from onnxcam.errors import (
     ExplainGraphNotFound,
     ExplainGraphNotLoadable,
     ImageError,
     InputMismatch,
+    InvalidBatchSize,
     InvalidLabels,
     InvalidMetadata,
+    InvalidPreprocessing,
     InvalidTarget,
+    NoKernel,
     NotAnExplainGraph,
     OnnxCamError,
     RunFailed,
@@ -87,6 +93,14 @@ def test_a_bad_file_is_an_error_that_says_what_to_do(
     assert "\n" not in str(raised.value)
 
 
+def test_a_graph_of_operators_that_lack_a_kernel_for_its_type_is_said_to_be_one() -> None:
+    convolved = """<ir_version: 8, opset_import: ["" : 18]> g (double[N,3,8,8] x) => (double[N,2] y)
+        <double[2, 3, 1, 1] w = {1, 2, 3, 4, 5, 6}> { c = Conv(x, w) p = GlobalAveragePool(c) y = Flatten(p) }"""
+    graph = onnxcam.convert(onnx.parser.parse_model(convolved), layer="c", method="activation-mean")
+    with pytest.raises(NoKernel, match=r"Conv.*float64.*convert the model to float32"):
+        Explainer(graph.to_bytes())
+
+
 BATCH = np.zeros((2, 3, 8, 8), np.float32)
 CALLS = [
     # what,             call,                                             class,            words
@@ -100,6 +114,9 @@ CALLS = [
     ("batch's shape", lambda e: e.run(BATCH[:, :, 1:]), InputMismatch, r"takes \(N, 3, 8, 8\)"),
     ("unknown input", lambda e: e(PHOTO, inputs={"y": [1]}), UnknownChoice, "no other input named 'y'"),
     ("unknown output", lambda e: e.run(BATCH, outputs=["heatmaps"]), UnknownChoice, "Did you mean 'heatmap'"),
+    ("yes as a target", lambda e: e(PHOTO, True), InvalidTarget, "True is no target"),
+    ("no batch", lambda e: e(PHOTO, batch_size=0), InvalidBatchSize, "batch_size is 0, .* must be 1 or more"),
+    ("no pass", lambda e: e(PHOTO, driver="rise", batch_size=-1), InvalidBatchSize, "batch_size is -1"),
     ("bad picture", lambda e: e([PHOTO, b"no picture"]), ImageError, "not a picture"),
 ]
 
@@ -108,6 +125,16 @@ CALLS = [
 def test_a_bad_call_is_an_error_that_says_what_is_wrong(call: Any, kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words):
         call(explainer())
+
+
+def test_another_size_than_the_models_is_refused_when_it_is_said() -> None:
+    said = {"preset": "unit", "size": [16, 8]}
+    with pytest.raises(
+        InvalidPreprocessing, match=r'"size" is \[16, 8\], and the model takes \[8, 8\]; leave "size" out'
+    ):
+        explainer(preprocess=said)
+    with pytest.raises(InvalidPreprocessing, match=r"the model takes \[16, 16\]"):
+        onnxcam.convert(cnn(), preprocess=said)
 
 
 def test_a_missing_input_is_named() -> None:

@@ -10,7 +10,7 @@ import pytest
 from onnx import numpy_helper, parser
 
 import onnxcam
-from onnxcam.explanation import is_flat
+from onnxcam.judgement import is_flat
 
 RNG = np.random.default_rng(0)
 GREY = np.full((8, 8, 3), 94, np.uint8)
@@ -81,3 +81,43 @@ def test_a_map_of_negative_numbers_with_structure_is_ok_where_they_are_shown():
 )
 def test_flat_is_what_differs_by_no_more_than_rounding(values: list[float], is_so: bool):
     assert is_flat(np.array([values], np.float32)) is is_so
+
+
+def without_layer_scores(ending: str, **options: Any) -> Any:
+    """The explanation of a net whose layer has nothing that would raise its score."""
+    model = parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 18]> m (float[N,3,8,8] x) => (float[N,4] y) {'
+        f"c = Conv(x, w) r = Relu(c) p = GlobalAveragePool(r) f = Flatten<axis=1>(p) {ending} }}"
+    )
+    w, v = -np.abs(RNG.normal(0, 1, (8, 3, 1, 1))), np.abs(RNG.normal(0, 1, (8, 4)))
+    model.graph.initializer.extend(numpy_helper.from_array(x.astype(np.float32), n) for x, n in ((w, "w"), (v, "v")))
+    return onnxcam.explain(model, SCENE, preprocess=UNIT, method="gradcam", **options)
+
+
+SOFTMAX = "m = MatMul(f, v) y = Softmax<axis=1>(m)"
+WHY_ZERO = [
+    # score,           the rest,                            what is said,                                not said
+    ("probability", {}, ["speaks for class 0", "convert with the logit", "or a class that"], []),
+    ("logit", {}, ["speaks for class 0", "or a class that the model sees"], ["probability"]),
+    ("output", {}, ["nothing in r raises the score.", "or another score."], ["probability", "class"]),
+    ("output", {"labels": list("abcd")}, ["speaks for a."], ["probability"]),
+    ("y[:, 2] * 2", {}, ["nothing in r raises the score.", "or another score."], ["probability", "class"]),
+    ("similarity", {"reference": np.ones(4)}, ["more like the reference", "or another reference."], ["class", "logit"]),
+]
+
+
+@pytest.mark.parametrize(("score", "more", "said", "unsaid"), WHY_ZERO, ids=[f"{r[0]}, {[*r[1]]}" for r in WHY_ZERO])
+def test_the_reason_of_a_map_of_zeros_fits_what_is_explained(
+    score: str, more: dict[str, Any], said: list[str], unsaid: list[str]
+):
+    found = without_layer_scores(SOFTMAX, score=score, **more)
+    assert found.status == "all-zero"
+    assert [words for words in said if words not in found.reason] == []
+    assert [words for words in unsaid if words in found.reason] == []
+
+
+def test_a_method_without_gradients_does_not_blame_them():
+    found = without_layer_scores(SOFTMAX, score="probability")
+    driven = onnxcam.Explainer(onnxcam.convert(pointwise(), score="probability", preprocess=UNIT).to_bytes())
+    assert "no gradient left" in found.reason
+    assert "no gradient left" not in driven(np.zeros((8, 8, 3), np.uint8), 0, driver="rise").reason

@@ -153,3 +153,9 @@ def test_a_folder_that_is_not_writable_is_named(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(CannotWriteFile, match="permission denied"):
         make_folder(tmp_path)
     tmp_path.chmod(0o755)
+
+
+def test_targets_that_turn_out_the_same_have_one_heatmap(tmp_path: Path):
+    found = records(explain(tmp_path / "out", photo(tmp_path / "red.png"), targets=[2, -1, "red", 1, 0]))
+    assert [record.target_index for record in found] == [2, 0, 1]
+    assert len({record.output for record in found}) == 3

@@ -17,6 +17,7 @@ from onnxcam import images
 from onnxcam.errors import (
     CorruptImage,
     EmptyImage,
+    FilmNoImage,
     ImageError,
     ImageNotFound,
     ImageNotReadable,
@@ -153,6 +154,8 @@ BAD = [
     ("half a PNG", PNG[: len(PNG) // 2], CorruptImage, "its end is missing"),
     ("a JPEG without its tables", JPEG[:20] + b"\xff\xda\xff\xd9", CorruptImage, "a JPEG that cannot be decoded"),
     ("half a BMP", encoded(Pil.fromarray(scene()), "BMP")[:3000], CorruptImage, "a BMP that cannot be decoded"),
+    ("half a WebP", encoded(Pil.fromarray(scene()), "WEBP")[:60], CorruptImage, "a WebP that cannot be decoded"),
+    ("a sound", b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0", NotAnImage, "not a picture in a format"),
     ("floats to 255", np.full((4, 4, 3), 200.0), UnsupportedImage, "divide by 255"),
     ("not numbers", np.full((4, 4, 3), np.nan), UnsupportedImage, "or not numbers"),
     ("int64 pixels", np.zeros((4, 4, 3), np.int64), UnsupportedImage, r"use \.astype\(np\.uint8\)"),
@@ -168,6 +171,17 @@ def test_a_bad_picture_is_an_error_that_says_what_is_wrong(source: Any, kind: ty
         images.read(source)
     assert isinstance(raised.value, ImageError)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("ending", "codec"), [(".avi", "MJPG"), (".webm", "VP80"), (".mp4", "mp4v")])
+def test_a_film_is_called_one(tmp_path: Path, ending: str, codec: str) -> None:
+    path = str(tmp_path / f"film{ending}")
+    writer = cv2.VideoWriter(path, cv2.VideoWriter.fourcc(*codec), 10.0, (32, 32))
+    for _ in range(3):
+        writer.write(np.ascontiguousarray(scene(32, 32)[..., ::-1]))
+    writer.release()
+    with pytest.raises(FilmNoImage, match=r"is a film, and here a picture is wanted\. `onnxcam explain`"):
+        images.read(path)
 
 
 def test_a_jpeg_with_a_thumbnail_in_its_exif_block_is_whole() -> None:

@@ -113,7 +113,8 @@ def test_the_targets_that_are_done_keep_their_names(
     ran = command("explain", graph, *pictures, "-o", tmp_path / "out", "--target", "red", "--target", "blue")
     assert ran.code == 130
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.0.cam.png"]
-    assert ran.err[-1] == "interrupted: 1 of 3 pictures are explained and kept, 2 are not done"
+    said = "interrupted: 0 of 3 pictures are explained and kept, one with 1 of its 2 targets, 2 are not done"
+    assert ran.err[-1] == said
 
 
 def test_a_film_whose_frame_is_stopped_ends_there(tmp_path: Path, stop_after: Callable[[int], None]):

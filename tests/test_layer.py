@@ -7,7 +7,7 @@ import pytest
 from small_nets import CNN, cnn, net
 
 import onnxcam
-from onnxcam.errors import NoClassScores, NoSpatialLayer, UnknownLayer, UnknownScore
+from onnxcam.errors import NeedsLayers, NoClassScores, NoSpatialLayer, UnknownLayer, UnknownScore
 from onnxcam.graph import Tape, load
 from onnxcam.layer import Layer, find_layers, resolve
 from onnxcam.naming import module_paths
@@ -32,6 +32,19 @@ def named(model: onnx.ModelProto, names: dict[str, str]) -> onnx.ModelProto:
 
 def test_all_spatial_tensors_are_listed_the_default_first_then_from_last_to_first():
     assert tensors(cnn()) == ["r2", "c2", "p1", "r1", "c1"]
+
+
+@pytest.mark.parametrize("method", ["gradcam", "ablationcam", "guided-gradcam", "scorecam"])
+def test_two_names_of_one_layer_are_one_layer(method: str):
+    model = named(cnn(), {"r1": "stem"})
+    assert onnxcam.convert(model, layer=["r1", "r1"], method=method).metadata.layers[0] == "r1"
+    layers = onnxcam.convert(model, layer=["stem", "r1"], method=method).metadata.layers
+    assert [name for name in layers if name != "x"] == ["r1"]
+
+
+def test_refinecam_does_not_count_a_layer_twice():
+    with pytest.raises(NeedsLayers, match="only 'r1'"):
+        onnxcam.convert(cnn(), layer=["r1", "r1"], method="refinecam")
 
 
 def test_exactly_one_layer_is_the_default():
@@ -150,6 +163,11 @@ def test_an_input_that_holds_no_pictures_is_said():
 def test_a_model_without_class_scores_is_refused():
     with pytest.raises(NoClassScores, match=r"'y'.*--score 'y\[:, 0\]'"):
         onnxcam.convert(net("z = Relu(x)  y = Flatten<axis=0>(z)", y="float[1,M] y"))
+
+
+def test_a_single_axis_that_counts_no_pictures_is_no_score_and_no_rows_are_taken_of_it():
+    with pytest.raises(NoClassScores, match=r"--score 'y'"):
+        onnxcam.convert(net("z = Relu(x)  s = Constant<value_ints=[-1]>() y = Reshape(z, s)", y="float[M] y"))
 
 
 def test_an_unknown_score_is_refused():

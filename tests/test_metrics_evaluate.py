@@ -33,8 +33,9 @@ from onnxcam.errors import (
     UnknownChoice,
 )
 from onnxcam.evaluation import METRICS, running
-from onnxcam.evaluation.annotations import Thing
-from onnxcam.evaluation.subject import Subject, probability
+from onnxcam.evaluation.probability import of_class
+from onnxcam.evaluation.subject import Subject
+from onnxcam.evaluation.things import Thing
 from onnxcam.targets import Classes
 
 RUN = {"threads": 1}
@@ -159,7 +160,7 @@ def test_both_sides_of_a_sigmoid_are_probabilities(target: int, side: int):
 
 def test_a_score_without_classes_is_taken_as_it_is():
     found = {"target_score": np.array([3.5, -2.0]), "target_index": np.array([0, 0])}
-    np.testing.assert_array_equal(probability(found, None, Classes(3)), [3.5, -2.0])
+    np.testing.assert_array_equal(of_class(found, None, Classes(3)), [3.5, -2.0])
 
 
 def test_a_score_that_is_a_probability_is_not_squashed_again():
@@ -434,4 +435,4 @@ def test_the_metrics_are_listed_with_what_is_better_and_the_default_ones_marked(
 def test_shares_that_no_softmax_was_seen_to_make_are_not_squashed_again():
     rows = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
     found = {"target_score": rows[:, 1], "target_index": np.array([1, 1]), "scores": rows}
-    np.testing.assert_allclose(probability(found, "scores", Classes(3)), rows[:, 1])
+    np.testing.assert_allclose(of_class(found, "scores", Classes(3)), rows[:, 1])

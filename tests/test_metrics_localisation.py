@@ -13,7 +13,9 @@ from metric_cases import case, value
 
 from onnxcam.errors import InvalidBoxes
 from onnxcam.evaluation import Case
-from onnxcam.evaluation.annotations import Thing, read_boxes, things_of
+from onnxcam.evaluation.annotations import things_of
+from onnxcam.evaluation.boxes import read_boxes
+from onnxcam.evaluation.things import Thing
 
 SIZE = 40, 60
 REGION = Thing(boxes=((10, 5, 30, 25),)).region(SIZE)
@@ -120,7 +122,8 @@ def test_coco_boxes_are_corner_and_size(tmp_path: Path):
         ({"label": "Navy"}, 2, "blue, navy", 3, True),
         ({"label": "red"}, 2, "blue, navy", 3, False),
         ({}, 2, "blue, navy", 3, True),  # nobody said what it is
-        ({"label": "red"}, 2, None, 3, True),  # nor what the classes are
+        ({}, 2, None, 3, True),
+        ({"label": "red"}, 2, None, 3, False),  # no class without a name means it
     ],
 )
 def test_a_class_means_a_thing_by_range_or_label(
@@ -142,12 +145,42 @@ def test_a_mask_may_stand_for_boxes():
     np.testing.assert_array_equal(thing.region(SIZE), REGION)
 
 
-@pytest.mark.parametrize(
-    "found", [[1, 2], {"a.jpg": {"objects": [{"label": "x"}]}}, {"a.jpg": {"objects": [{"box": [1, 2]}]}}, "no", 3]
-)
-def test_a_file_of_another_kind_is_refused(tmp_path: Path, found: object):
-    with pytest.raises(InvalidBoxes, match="boxes"):
+BOX = {"label": "cat", "box": [0, 0, 9, 9]}
+PICTURE = {"id": 1, "file_name": "a.jpg"}
+OTHER_FORMS: list[tuple[object, str]] = [
+    ([1, 2], r"boxes\.json cannot be taken as boxes: it is a list \[…\], not an object"),
+    ("no", r"boxes\.json .*it is a text, not an object"),
+    ({"a.jpg": [[0, 0, 9, 9]]}, r"boxes\.json, entry 'a\.jpg' .*it is a list"),
+    ({"a.jpg": {"objects": [BOX]}, "b.jpg": {"boxes": []}}, r"entry 'b\.jpg' .*it has no 'objects'"),
+    ({"a.jpg": {"objects": {"cat": [0, 0, 9, 9]}}}, r"entry 'a\.jpg' .*'objects' is an object \{…\}, not a list"),
+    ({"a.jpg": {"objects": [BOX, [0, 0, 9, 9]]}}, r"object 2 of 'a\.jpg' .*it is a list"),
+    ({"a.jpg": {"objects": [BOX, {"label": "x"}]}}, r"object 2 of 'a\.jpg' .*it has no 'box'"),
+    ({"a.jpg": {"objects": [{"box": [1, 2]}]}}, r"object 1 of 'a\.jpg' .*\[1\.?0?, 2\.?0?\] is not four numbers"),
+    ({"a.jpg": {"objects": [{"box": [0, 0, "x", 9]}]}}, r"object 1 of 'a\.jpg' .*is not four numbers"),
+    ({"a.jpg": {"objects": [{"box": [0, 0, float("inf"), 9]}]}}, r"object 1 of 'a\.jpg' .*is not finite"),
+    ({"a.jpg": {"objects": [BOX | {"classes": 3}]}}, r"object 1 of 'a\.jpg' .*'classes' is a number, not a list"),
+    ({"a.jpg": {"objects": [BOX | {"classes": [[1, 2, 3]]}]}}, r"object 1 of 'a\.jpg' .*are no classes"),
+    ({"annotations": [], "images": [{"id": 1}]}, r"boxes\.json, image 1 .*it has no 'file_name'"),
+    ({"annotations": []}, r"boxes\.json .*it has no 'images'"),
+    ({"annotations": [3], "images": []}, r"annotation 1 .*it is a number"),
+    ({"annotations": [{"id": 8, "image_id": 2, "bbox": [0, 0, 1, 1]}], "images": [PICTURE]}, "annotation 8 .*id 2"),
+    ({"annotations": [{"image_id": 1, "bbox": [0, 0]}], "images": [PICTURE]}, r"annotation 1 of 'a\.jpg' .*not four"),
+    ({"annotations": [{"image_id": 1}], "images": [PICTURE]}, r"annotation 1 of 'a\.jpg' .*no 'bbox'"),
+]
+
+
+@pytest.mark.parametrize(("found", "reason"), OTHER_FORMS)
+def test_a_file_of_another_form_is_refused_with_the_entry(tmp_path: Path, found: object, reason: str):
+    with pytest.raises(InvalidBoxes, match=reason) as refused:
         read_boxes(written(tmp_path, found))
+    assert "Error" not in str(refused.value)
+
+
+def test_a_file_that_is_no_json_is_refused(tmp_path: Path):
+    path = tmp_path / "boxes.json"
+    path.write_text("a.jpg: 1, 2, 3, 4")
+    with pytest.raises(InvalidBoxes, match=r"boxes\.json .*it is no JSON"):
+        read_boxes(path)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path):

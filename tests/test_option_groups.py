@@ -126,15 +126,16 @@ COMMANDS: dict[str, Any] = get_command(app).commands
 SHARED = {
     # option,       the commands that take it
     "--weights":    "convert explain compare factorize gradient evaluate layers",
-    "--check":      "convert explain compare factorize",
+    "--check":      "convert explain compare factorize evaluate",
     "--preprocess": "convert explain compare factorize evaluate",
     "--normalize":  "convert explain compare evaluate",
     "--threads":    "explain compare evaluate",
     "--option":     "convert explain compare evaluate",
     "--group":      "convert explain compare evaluate",
-    "--wrap":       "convert explain",
-    "--region":     "explain compare",
-    "--reference":  "explain compare",
+    "--wrap":       "convert explain evaluate",
+    "--region":     "explain compare evaluate",
+    "--reference":  "explain compare evaluate",
+    "--input":      "explain compare factorize evaluate",
     "--target-box": "explain compare",
 }  # fmt: skip
 

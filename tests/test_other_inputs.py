@@ -15,8 +15,8 @@ from small_nets import net as small_net
 
 import onnxcam
 from onnxcam.api import explainer_of
-from onnxcam.errors import InputMismatch, UnknownChoice
-from onnxcam.fillings import read_inputs
+from onnxcam.errors import InputMismatch, NotAPair, UnknownChoice
+from onnxcam.options import inputs_of
 from onnxcam.picture import Picture
 
 Array = NDArray[Any]
@@ -174,7 +174,7 @@ def test_the_command_says_what_is_filled_in(command: Command, tmp_path: Path):
 
 def test_inputs_are_read_from_files(tmp_path: Path):
     np.save(tmp_path / "a.npy", np.arange(6).reshape(2, 3))
-    found = read_inputs([f"hint={tmp_path / 'a.npy'}"])
+    found = inputs_of([f"hint={tmp_path / 'a.npy'}"])
     np.testing.assert_array_equal(found["hint"], [[0, 1, 2], [3, 4, 5]])
 
 
@@ -183,12 +183,12 @@ def test_inputs_that_cannot_be_read_are_an_error_of_ours(tmp_path: Path):
     (tmp_path / "empty.npy").write_bytes(b"")
     np.savez(tmp_path / "two.npz", a=np.zeros(1), b=np.zeros(1))
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
-    for text in ("hint", "=a.npy", "hint="):
-        with pytest.raises(InputMismatch, match=r"NAME=FILE\.npy"):
-            read_inputs([text])
-    for name in ("text.npy", "empty.npy", "two.npz", "objects.npy", "missing.npy"):
-        with pytest.raises(InputMismatch, match="input 'hint' cannot be read from"):
-            read_inputs([f"hint={tmp_path / name}"])
+    for text in ("hint", "=a.npy"):
+        with pytest.raises(NotAPair, match="NAME=VALUE"):
+            inputs_of([text])
+    for name in ("text.npy", "empty.npy", "two.npz", "objects.npy", "missing.npy", ""):
+        with pytest.raises(InputMismatch, match=r"input 'hint' cannot be read from .* Check the path; the file"):
+            inputs_of([f"hint={tmp_path / name}"])
 
 
 def test_one_row_stands_for_all_pictures_and_another_number_is_refused():

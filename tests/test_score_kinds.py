@@ -29,6 +29,35 @@ def explained(model: onnx.ModelProto, feeds: Mapping[str, Array], **options: Any
     return run(graph, {"x": pictures(3), **feeds})
 
 
+NUMBERS = {  # y is (N,): a number for each picture
+    "a regressed value": ("q = Gemm(flat, w4, b4) one = Constant<value_ints=[1]>() y = Squeeze(q, one)", False),
+    "a sigmoid": ("q = Gemm(flat, w4, b4) p = Sigmoid(q) one = Constant<value_ints=[1]>() y = Squeeze(p, one)", True),
+    "a sigmoid behind": (
+        "q = Gemm(flat, w4, b4) m = Constant<value_ints=[-1]>() r = Reshape(q, m) y = Sigmoid(r)",
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("lead", ["N", "M"])
+@pytest.mark.parametrize("score", [None, "logit", "output", "probability"])
+@pytest.mark.parametrize(("ending", "is_sigmoid"), NUMBERS.values(), ids=NUMBERS)
+def test_one_number_a_picture_is_a_score(ending: str, is_sigmoid: bool, score: str | None, lead: str):
+    model = cnn(ending, y=f"float[{lead}] y")
+    found = explained(model, {}, score=score)
+    y = run(model, {"x": pictures(3)})["y"].astype(np.float64)
+    logit = np.log(y / (1 - y)) if is_sigmoid else y
+    probability = y if is_sigmoid else 1 / (1 + np.exp(-y))
+    # A rank picks "no" where a sigmoid says that; the target is left out here, so it is the better of both.
+    is_no = (probability < 0.5) & (is_sigmoid and score != "output")
+    slope = {"probability": probability * (1 - probability)}.get(score or "", np.ones(3))
+    slope = y * (1 - y) if is_sigmoid and score == "output" else slope
+    value = {"probability": probability, "output": y}.get(score or "", logit)
+    np.testing.assert_allclose(found["target_score"], np.where(is_no, -value, value), rtol=1e-4, atol=1e-6)
+    rows = (np.where(is_no, -1, 1) * slope)[:, None] * weight(model, "w4")[:, 0]
+    np.testing.assert_allclose(found["gradient"], spread(rows), rtol=1e-3, atol=1e-7)
+
+
 def spread(rows: Array) -> Array:
     """The gradient at r2, (N, 8, 8, 8), of a score whose gradient at the pooled features is (N, 8)."""
     return np.broadcast_to(rows[..., None, None] / 64, (*rows.shape, 8, 8))

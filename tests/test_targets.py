@@ -70,9 +70,41 @@ def test_a_label_that_ends_like_an_unfinished_target_is_a_label() -> None:
 
 
 def test_a_sum_is_read_into_its_classes() -> None:
-    assert IMAGENET.sum_of("tiger cat+Egyptian cat+0") == [1, 2, 0]
-    assert [IMAGENET.sum_of(text) for text in ("tiger cat", "tiger cat+dog", "1-2")] == [None, None, None]
-    assert Classes(3, ("a+b", "a", "b")).sum_of("a+b") is None
+    assert IMAGENET.sums_in("tiger cat+Egyptian cat+0") == {"tiger cat+Egyptian cat+0": (1, 2, 0)}
+    assert [IMAGENET.sums_in(text) for text in ("tiger cat", "tiger cat+dog", "1-2", "-1", "crane", "9")] == [{}] * 6
+
+
+SUMS = [
+    # target,       the sums in it
+    ("not:1+2", {"1+2": (1, 2)}),
+    ("not: 1 + 2", {"1 + 2": (1, 2)}),
+    ("1+2-3", {"1+2": (1, 2)}),
+    ("1-2+3", {"2+3": (2, 3)}),
+    ("0 + 1 - 2+3", {"0 + 1": (0, 1), "2+3": (2, 3)}),
+    ("0+1-0+1", {"0+1": (0, 1)}),
+    ("not:1+2-3", {"1+2": (1, 2)}),
+]
+
+
+@pytest.mark.parametrize(("target", "sums"), SUMS, ids=[row[0] for row in SUMS])
+def test_sums_are_found_within_what_is_asked_for(target: str, sums: dict[str, tuple[int, ...]]) -> None:
+    assert Classes(5).sums_in(target) == sums
+
+
+def test_labels_with_signs_in_them_go_before_sums_and_differences() -> None:
+    odd = Classes(6, ("a+b", "a", "b", "c-a", "c", "c++"))
+    assert [odd.number(text) for text in ("a+b", "c-a", "c++", "not:a+b")] == [0, 3, 5, 6]
+    assert [odd.sums_in(text) for text in ("a+b", "c-a", "c++-a+b")] == [{}] * 3
+    assert odd.sums_in("a+b+c") == {"a+b+c": (0, 4)}
+    assert odd.sums_in("b+c-a") == {"b+c-a": (2, 3)}  # the label c-a, not b + c less a
+    assert odd.sums_in("c+++b-a") == {"c+++b": (5, 2)}
+    assert odd.number("c++-a+b") == 12 + 5 * 6 + 0
+
+
+def test_sums_that_are_groups_stand_on_either_side() -> None:
+    classes = Classes(5, None, groups=("0+1", "1+2"))
+    asked = ("0+1", "not:0+1", "1+2-0", "0-1+2", "0+1-1+2", "0 - 0+1")
+    assert [classes.number(text) for text in asked] == [3, 8, 10 + 4 * 5, 10 + 4, 10 + 3 * 5 + 4, 10 + 3]
 
 
 def test_groups_lie_behind_the_classes_and_have_no_rank() -> None:
@@ -86,8 +118,19 @@ def test_groups_lie_behind_the_classes_and_have_no_rank() -> None:
 BAD = [
     ("two differences", Classes(3, ("a-b", "a", "b-a")), "a-b-a", InvalidTarget, "several differences"),
     ("a class less itself", IMAGENET, "1-1", InvalidTarget, "two classes"),
-    ("a sum", IMAGENET, "tiger cat+crane", InvalidTarget, "convert it with groups"),
-    ("half a difference", Classes(3), "1-x", InvalidTarget, "no class on one side of the '-' at character 2"),
+    ("a sum", IMAGENET, "tiger cat+0", InvalidTarget, r"convert the model with groups=\{'tiger cat\+0': \[1, 0\]\}"),
+    ("no sum", IMAGENET, "not:1+2", InvalidTarget, r"the sum '1\+2' is not in this explain graph"),
+    ("a sum less", IMAGENET, "1-2 + 3", InvalidTarget, r"the sum '2 \+ 3' is .* \(--group '2 \+ 3=2,3'\)"),
+    ("two cranes", IMAGENET, "tiger cat+crane", LabelAmbiguous, "'crane' fits several classes"),
+    ("half a difference", Classes(3), "1-x", LabelNotFound, "'1-x', nor 'x', which stands in it at character 3"),
+    ("half a label", IMAGENET, "not:1 - tigre cat", LabelNotFound, "at character 9; .* Did you mean 'tiger cat'"),
+    ("a part of a sum", Classes(3), "0+1-x+2", LabelNotFound, "nor 'x', which stands in it at character 5"),
+    ("one too many", Classes(3), "0+9", TargetOutOfRange, "target 9 is out of range"),
+    ("two dashes", Classes(4), "0-1+2-3", InvalidTarget, r"has '2-3' \(character 5\) as one side"),
+    ("a turned sum", Classes(4), "0-not:1", LabelNotFound, "nor 'not:1', which stands in it at character 3"),
+    ("a rank added", Classes(3), "1+-1", InvalidTarget, "a class is missing before the '-' at character 3"),
+    ("a mistyped dash", DASHED, "T-shirt-go-cart", LabelNotFound, "nor 'cart', which stands in it at character 12"),
+    ("yes", IMAGENET, True, InvalidTarget, "True is no target"),
     ("index", IMAGENET, 6, TargetOutOfRange, r"index lies in 0\.\.5 and a rank in -1 \(best\)\.\.-6"),
     ("rank", IMAGENET, "-7", TargetOutOfRange, "target -7"),
     ("side", SIGMOID, 2, TargetOutOfRange, "target 2"),
@@ -107,7 +150,7 @@ BAD = [
         Classes(3),
         "1++2",
         InvalidTarget,
-        r"'1\+\+2': a class is missing behind the '\+' at character 2",
+        r"'1\+\+2': a class is missing before the '\+' at character 3",
     ),
     ("nothing at last", IMAGENET, "1-2 -", InvalidTarget, "a class is missing behind the '-' at character 5"),
     ("no class at all", Classes(3), "x-", LabelNotFound, "no class is labelled 'x-'"),

@@ -72,7 +72,7 @@ def compare(
     wanted = Wanted(
         methods=method or (),
         layers=layer or (),
-        targets=targets_of(target, top_k) or None,
+        targets=list(dict.fromkeys(targets_of(target, top_k))) or None,
         options=shaping.arguments() | scoring.arguments() | describing.arguments(),
         run=running.arguments(),
         asking=pointing.arguments(),

@@ -64,7 +64,7 @@ def tell(found: Metadata, output: Path, *, as_json: bool) -> None:
     tell_story(found)
     tell_label_list(found)
     if found.batch:
-        console.note(f"the batch stays fixed at 1: {found.batch}")
+        console.note(f"the number of pictures in a run stays fixed: {found.batch}")
     if found.preprocessing is None:
         console.note("how pixels become input is not stored; --preprocess stores it, else it is said at every run")
     row: dict[str, Any] = {

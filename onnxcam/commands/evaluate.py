@@ -5,14 +5,27 @@ from __future__ import annotations
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from onnxcam import console
 from onnxcam.errors import SomeImagesFailed
-from onnxcam.options import AsJson, Describing, Opening, Running, Scoring, Shaping, expanded, target_of
+from onnxcam.options import (
+    Accompanying,
+    AsJson,
+    Conversion,
+    Describing,
+    Running,
+    Scoring,
+    Shaping,
+    Wrap,
+    asked,
+    expanded,
+    target_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,16 +61,18 @@ def evaluate(
     method: MethodNames = None,
     layer: LayerNames = None,
     target: TargetName = None,
+    wrap: Wrap = None,
     output: Output = None,
     limit: Limit = None,
     batch: Batch = 8,
     seed: Seed = 0,
     *,
+    accompanying: Accompanying,
     shaping: Shaping,
     scoring: Scoring,
     describing: Describing,
     running: Running,
-    opening: Opening,
+    conversion: Conversion,
     as_json: AsJson = False,
 ) -> None:
     """Measure how good the heatmaps are: faithfulness, localisation, robustness, sanity, by method and layer."""
@@ -66,25 +81,29 @@ def evaluate(
     from onnxcam.evaluation import find_metrics
     from onnxcam.folders import make_folder
 
-    plan = Assessment(
-        model=model,
-        samples=samples_of(images, boxes, limit),
-        metrics=find_metrics(metric, has_boxes=boxes is not None),
-        methods=method or (),
-        layers=layer or (),
-        target=None if target is None else target_of(target),
-        build=shaping.arguments() | scoring.arguments() | describing.arguments() | opening.arguments(),
-        run=running.arguments(),
-        batch_size=batch,
-        seed=seed,
-        has_boxes=boxes is not None,
-    )
+    samples = samples_of(images, boxes, limit, asking=accompanying.arguments())
+    chosen = find_metrics(metric, has_boxes=boxes is not None)
+    build = shaping.arguments() | scoring.arguments() | describing.arguments() | conversion.arguments()
     if output is not None:
         make_folder(output)  # before the work, which may be long
     with console.without_native_noise():
-        found = gathered(console.progress(plan.results(noter(describing)), plan.count))
+        source, build, story = opened(model, build)
+        plan = Assessment(
+            model=source,
+            samples=samples,
+            metrics=chosen,
+            methods=method or (),
+            layers=layer or (),
+            target=None if target is None else target_of(target),
+            build=build | asked(wrap=wrap),
+            run=running.arguments(),
+            batch_size=batch,
+            seed=seed,
+            has_boxes=boxes is not None,
+        )
+        found = gathered(console.progress(plan.results(noter(describing, story)), plan.count))
     tell(found, output, as_json=as_json)
-    names = {sample.name for sample in plan.samples}
+    names = {sample.name for sample in samples}
     failed = sum(name in names for name in found.failures)
     if failed:
         raise SomeImagesFailed(failed, len(names) - failed)
@@ -102,12 +121,31 @@ def metrics(as_json: AsJson = False) -> None:
         console.answer(json.dumps(told, ensure_ascii=False) if as_json else text)
 
 
-def noter(describing: Describing) -> Callable[[Explainer], None]:
-    """What notes, of the first explainer only, what was assumed of the model."""
+def opened(model: str, build: dict[str, Any]) -> tuple[Any, dict[str, Any], dict[str, Any] | None]:
+    """The model as ONNX, the options that are left, and how it was converted; None where it is an explain graph."""
+    from onnxcam.metadata import is_explain_graph
+    from onnxcam.sources import open_once
+
+    if is_explain_graph(model):
+        return model, build, None
+    try:
+        source, left = open_once(model, build)
+    except KeyboardInterrupt:
+        console.say("interrupted: nothing was measured yet")
+        sys.exit(console.INTERRUPTED)
+    return source.onnx, left, source.story
+
+
+def noter(describing: Describing, story: dict[str, Any] | None) -> Callable[[Explainer], None]:
+    """What notes, of the first explainer only, how the model was converted and what was assumed of it."""
+    from onnxcam.opening import tell_story
+
     told: list[Explainer] = []
 
     def note(explainer: Explainer) -> None:
         if not told:
+            if story is not None:
+                tell_story(replace(explainer.metadata, conversion=story))
             describing.tell_what_was_assumed(explainer)
         told.append(explainer)
 
@@ -161,7 +199,8 @@ def remarks(found: Evaluation) -> Iterator[str]:
     names = dict.fromkeys(name for row in found.rows for name in row.values)
     followed = [name for name in names if name == "adcc" or METRICS[name].needs == "scores"]
     followed = [name for name in followed if name != "infidelity"]  # which always asks about that score
-    targets = dict.fromkeys(row.label or f"class {row.target_index}" for row in found.rows if row.measured == SCORE)
+    rows = [row for row in found.rows if row.measured == SCORE and row.target_index >= 0]
+    targets = dict.fromkeys(row.label or f"class {row.target_index}" for row in rows)
     if targets and followed:
         yield (
             f"{', '.join(followed)} follow the score that is explained, which is no probability, for "

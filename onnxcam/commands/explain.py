@@ -67,11 +67,14 @@ def explain(
     pictures, films = sorted_out(images, output)
     if films:
         refuse_of_films(drawing.of_stills())
+    elif every > 1:
+        raise typer.BadParameter("it is for films, and there is none", param_hint="--every")
     targets = targets_of(target, top_k)
     build = building.arguments() | scoring.arguments() | conversion.arguments()
     run, asking = describing.arguments() | running.arguments(), pointing.arguments()
-    if is_explain_graph(model) and "options" in build:
-        asking["options"] = build.pop("options")  # of the method of many passes that the graph is for
+    if is_explain_graph(model):
+        passes, build = of_passes(build)
+        asking |= passes
     if drawing.channels and not is_explain_graph(model):
         build["outputs"] = parts_for(building.method)
     explainer = open_explainer(model, build, run, several=len(targets) > 1, targets=targets)
@@ -81,6 +84,20 @@ def explain(
         check_channels(explainer.metadata)
     work = work_for(explainer, pictures, films, targets=targets, output=output, every=every)
     draw(explainer, work, style=drawing.style(), asking=asking, model=model, report=report, as_json=as_json)
+
+
+def of_passes(build: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Of options for a conversion those that a finished graph can take too, as arguments of a call, and the others.
+
+    They are a method of many passes, the graph's own or another, and options of it.
+    """
+    from onnxcam.drivers import DRIVERS
+    from onnxcam.other_names import spelled
+
+    said = next((name for name in ("method", "wrap") if spelled(build.get(name, ""), DRIVERS) in DRIVERS), None)
+    names = {"options": "options"} | ({said: "driver"} if said else {})
+    taken = {call: build[name] for name, call in names.items() if name in build}
+    return taken, {name: value for name, value in build.items() if name not in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +148,12 @@ def work_for(
     from onnxcam.jobs import ARRAYS, SUFFIXES, find_jobs
 
     jobs = find_jobs(pictures, output, suffixes=ARRAYS if explainer.form else SUFFIXES) if pictures else []
+    once: dict[int, int | str] = {}
     for entry in targets:
-        explainer.classes.number(entry)  # a class that does not exist is one error, not one a picture
+        # One that does not exist is one error, not one a picture; and one that is said twice is one.
+        once.setdefault(explainer.classes.number(entry), entry)
     make_folder(output)
-    return Work(jobs, films, targets, output, every)
+    return Work(jobs, films, list(once.values()), output, every)
 
 
 def draw(
@@ -153,10 +172,10 @@ def draw(
     from onnxcam.reports.keeping import reported
 
     many = {"pictures": len(work.jobs), "targets": max(1, len(work.targets))}
-    is_long = explainer.metadata.driver is not None
+    is_long = explainer.metadata.driver is not None or "driver" in asking
     with (
         console.without_native_noise(),
-        reported(report, explainer, model=model, style=style, **many, as_json=as_json) as page,
+        reported(report, explainer, model=model, style=style, asking=asking, **many, as_json=as_json) as page,
         console.passes(is_shown=is_long) as progress,
     ):
         call = dict(asking) if progress is None else {**asking, "progress": progress}

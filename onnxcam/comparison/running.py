@@ -127,7 +127,7 @@ def compared(model: Any, photo: Image, wanted: Wanted) -> Iterator[Row]:
     Raises:
         UnknownChoice, UnknownLayer, LabelNotFound …: for a name that does not exist.
     """
-    methods = list(dict.fromkeys(wanted.methods)) or usual_methods()
+    methods = list(dict.fromkeys(find_method(name).name for name in wanted.methods)) or usual_methods()
     own = shared_options(methods, wanted.options.get("options") or {}, wanted.options.get("like"))
     pairs = pairs_of(methods, wanted.layers)
     shared, is_over = dict(wanted.options), False
@@ -161,7 +161,7 @@ def row_of(model: Any, photo: Image, given: Mapping[str, Any], wanted: Wanted) -
 
 
 def pairs_of(methods: Sequence[str], layers: Sequence[str]) -> list[tuple[str, str | None]]:
-    """Each method at each layer; one that looks at the picture itself stands alone.
+    """Each method at each layer, once; one that looks at the picture itself stands alone.
 
     Raises:
         UnknownChoice: for a method that does not exist.
@@ -169,7 +169,7 @@ def pairs_of(methods: Sequence[str], layers: Sequence[str]) -> list[tuple[str, s
     pairs: list[tuple[str, str | None]] = []
     for name in methods:
         has_layer = find_method(name).find is not of_picture
-        pairs += [(name, layer) for layer in layers] if layers and has_layer else [(name, None)]
+        pairs += [(name, layer) for layer in dict.fromkeys(layers)] if layers and has_layer else [(name, None)]
     return pairs
 
 

@@ -16,6 +16,7 @@ __all__ = [
     "OnlyDetections",
     "OnlyPictures",
     "OptionsFixed",
+    "TargetsLeft",
 ]
 
 
@@ -30,6 +31,19 @@ class Interrupted(KeyboardInterrupt):
     def __init__(self, done: Sequence[Any], count: int) -> None:
         super().__init__(f"interrupted: {len(done)} of {count} are explained; they are the field `done` of this error")
         self.done = list(done)
+
+
+class TargetsLeft(KeyboardInterrupt):
+    """Ctrl-C came between the targets of a picture whose results are written.
+
+    Attributes:
+        done: how many targets have a result.
+        count: how many were asked for.
+    """
+
+    def __init__(self, done: int, count: int) -> None:
+        super().__init__(f"interrupted: {done} of {count} targets of a picture are explained")
+        self.done, self.count = done, count
 
 
 class GraphLacksOutput(OnnxCamError):
@@ -48,7 +62,8 @@ class OptionsFixed(OnnxCamError):
     def __init__(self, method: str, options: Iterable[str]) -> None:
         super().__init__(
             f"{', '.join(options)} cannot be set any more: {method} is part of this explain graph, with the options it "
-            f"was converted with. Give options to convert, or name a method of many passes here: driver='rise'."
+            f"was converted with. Give options to convert, or name a method of many passes here: driver='rise' (on the "
+            f"command line: --method rise)."
         )
 
 

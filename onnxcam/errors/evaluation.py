@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from onnxcam.errors.base import OnnxCamError
 
 __all__ = [
     "InvalidBoxes",
     "MetricNeedsBoxes",
     "MetricNeedsModel",
+    "MetricNotMeasured",
+    "NamelessClasses",
     "NothingToRandomise",
 ]
 
@@ -41,6 +45,29 @@ class MetricNeedsModel(OnnxCamError):
         super().__init__(
             f"the metric {metric!r} explains the model with other weights, so it needs the model itself, not its "
             f"explain graph. Give the model that the graph was made from."
+        )
+
+
+class MetricNotMeasured(OnnxCamError):
+    """Options are given for a metric that is not among those to measure."""
+
+    def __init__(self, metric: str, measured: Iterable[str]) -> None:
+        super().__init__(
+            f"there are options for the metric {metric!r}, which is not measured: the metrics are "
+            f"{', '.join(measured)}. Name it among them (metrics=[…, {metric!r}]), or leave its options out."
+        )
+
+
+class NamelessClasses(OnnxCamError):
+    """The boxes go by labels, and the model's classes have none."""
+
+    def __init__(self, labels: Iterable[str]) -> None:
+        names = list(labels)
+        shown = ", ".join(map(repr, names[:3])) + " …" * (len(names) > 3)
+        super().__init__(
+            f"the boxes are of {shown}, and the model's classes have no names, so no class is known to mean one of "
+            f"them. Give names: --labels FILE (build={{'labels': …}} in Python), or write the indices of the classes "
+            f'beside the boxes: "classes": [281, [282, 285]].'
         )
 
 

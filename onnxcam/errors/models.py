@@ -8,6 +8,7 @@ from onnxcam.errors.base import OnnxCamError, did_you_mean
 
 __all__ = [
     "AlreadyExplainGraph",
+    "InvalidResult",
     "NameTaken",
     "NoClassScores",
     "NoSpatialLayer",
@@ -52,15 +53,27 @@ class UnknownDomain(OnnxCamError):
         )
 
 
+class InvalidResult(OnnxCamError):
+    """What was built of the model does not pass ONNX's checker: it asks something of the model that it cannot do."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"what was built of this model is no valid ONNX: {reason}. Where sizes do not fit, as with a fixed number "
+            f"of pictures, export the model with a dynamic batch; else try another method (onnxcam methods) or layer "
+            f"(onnxcam layers MODEL)."
+        )
+
+
 class NoClassScores(OnnxCamError):
     """None of the model's outputs shows what is to be explained: no classes, no detections, no segmentation."""
 
     def __init__(self, outputs: Mapping[str, object]) -> None:
-        name = next(iter(outputs), "output0")
+        name, shape = next(iter(outputs.items()), ("output0", None))
+        example = name if isinstance(shape, tuple) and len(shape) < 2 else f"{name}[:, 0]"
         super().__init__(
             f"No output of the model is a table of class scores, (N, C), or shows detections or a segmentation: it "
-            f"gives {dict(outputs)}. Say what is to be explained: --score '{name}[:, 0]' takes the first of that "
-            f"output's rows (docs/targets.md); or export the model up to its class scores."
+            f"gives {dict(outputs)}. Say what is to be explained, a number for each picture: --score '{example}', for "
+            f"instance (docs/targets.md); or export the model up to its class scores."
         )
 
 

@@ -10,6 +10,7 @@ __all__ = [
     "ArrayNoImage",
     "CorruptImage",
     "EmptyImage",
+    "FilmNoImage",
     "HeatmapRangeError",
     "ImageError",
     "ImageNotFound",
@@ -66,6 +67,17 @@ class ArrayNoImage(NotAnImage):
             self,
             f"{source} holds an array, and here a picture is wanted. Arrays are for models of signals and volumes, "
             f"which `onnxcam explain` takes and no other command; a picture must be JPEG, PNG or the like.",
+        )
+
+
+class FilmNoImage(NotAnImage):
+    """A film where a picture is wanted."""
+
+    def __init__(self, source: str) -> None:
+        ImageError.__init__(
+            self,
+            f"{source} is a film, and here a picture is wanted. `onnxcam explain` takes films, by the ending of their "
+            f"names (.mp4, .mov, .avi, .webm …); for other commands save a frame of it as a picture.",
         )
 
 

@@ -12,6 +12,7 @@ __all__ = [
     "ExplainGraphNotFound",
     "ExplainGraphNotLoadable",
     "InputMismatch",
+    "InvalidBatchSize",
     "InvalidMetadata",
     "InvalidProviderOptions",
     "InvalidTarget",
@@ -20,6 +21,7 @@ __all__ = [
     "MetadataTooNew",
     "MissingExtra",
     "NoChannels",
+    "NoKernel",
     "NoLayerChannels",
     "NotAnExplainGraph",
     "ProviderNotAvailable",
@@ -71,9 +73,23 @@ class ExplainGraphNotLoadable(OnnxCamError):
     """A file that ONNX Runtime refuses."""
 
     def __init__(self, source: str, reason: str) -> None:
+        remedy = (
+            "Its sizes do not fit together: where the model takes a fixed number of pictures, export it with a dynamic "
+            "batch, or take a method that does not run its upper part on more of them (--method gradcam)."
+            if "ShapeInferenceError" in reason
+            else "The file is truncated, lacks its external data, or is not ONNX: copy it again, or make it again with "
+            "onnxcam convert."
+        )
+        super().__init__(f"ONNX Runtime cannot load {source}: {reason}. {remedy}")
+
+
+class NoKernel(OnnxCamError):
+    """A graph of operators that ONNX Runtime has, though not for the types of numbers that they are given here."""
+
+    def __init__(self, source: str, reason: str) -> None:
         super().__init__(
-            f"ONNX Runtime cannot load {source}: {reason}. The file is truncated, lacks its external data, or is not "
-            f"ONNX: copy it again, or make it again with onnxcam convert."
+            f"ONNX Runtime cannot run {source}: {reason}. It lacks the operator for numbers of this type, as Conv for "
+            f"float64 on the CPU: convert the model to float32."
         )
 
 
@@ -126,10 +142,13 @@ class BuildOptionsUnused(OnnxCamError):
 class LabelNotFound(OnnxCamError):
     """A target given by a text that is no label of the model."""
 
-    def __init__(self, text: str, labels: Sequence[str]) -> None:
+    def __init__(self, text: str, labels: Sequence[str], *, part: str = "", place: int = 0) -> None:
+        """`part`: of a sum or difference what in it is no class, which begins at character `place`, from 1."""
         remedy = "Give an index, or labels." if not labels else "Give a label, an index, or a rank (-1 is the best)."
         held = f"the model has {len(labels)} labels" if labels else "the model carries no labels"
-        super().__init__(f"no class is labelled {text!r}; {held}.{did_you_mean(text, labels)} {remedy}")
+        within = f", nor {part!r}, which stands in it at character {place}" if part else ""
+        meant = did_you_mean(part or text, labels) or did_you_mean(text, labels)
+        super().__init__(f"no class is labelled {text!r}{within}; {held}.{meant} {remedy}")
 
 
 class LabelAmbiguous(OnnxCamError):
@@ -154,9 +173,16 @@ class InvalidTarget(OnnxCamError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"{reason}. A target is a class index, a label, 'not:LABEL' or a negative rank; for several pictures one "
-            f"for all or one each; K at once need a graph built with multi_target."
+            f"{reason}. A target is a class index, a label, a sum 'A+B', a difference 'A-B', 'not:A' or a negative "
+            f"rank; for several pictures one for all or one each; K at once need a graph built with multi_target."
         )
+
+
+class InvalidBatchSize(OnnxCamError):
+    """A number of pictures in one run that is none."""
+
+    def __init__(self, given: int) -> None:
+        super().__init__(f"batch_size is {given}, and a run needs a picture: it must be 1 or more.")
 
 
 class InputMismatch(OnnxCamError):
@@ -166,7 +192,7 @@ class InputMismatch(OnnxCamError):
         self,
         name: str,
         reason: str,
-        remedy: str = "onnxcam gives the model arrays in its own layout and batch order.",
+        remedy: str = "Arrays go into the model as they are: in its own layout, with a row for each picture.",
     ) -> None:
         super().__init__(f"input {name!r} {reason}. {remedy}")
 
@@ -174,8 +200,15 @@ class InputMismatch(OnnxCamError):
 class RunFailed(OnnxCamError):
     """ONNX Runtime stopped in the middle of a run."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"ONNX Runtime stopped while explaining: {reason}. Try a smaller batch or providers=['cpu'].")
+    def __init__(self, reason: str, fixed: str | None = None) -> None:
+        """`fixed`: why the model takes no other number of pictures, if it is so."""
+        remedy = (
+            f"The number of pictures that the model takes is fixed ({fixed}), and some methods run its upper part on "
+            f"more of them: export it with a dynamic batch, or take a method that does not (--method gradcam)."
+            if fixed
+            else "Try a smaller batch or providers=['cpu']."
+        )
+        super().__init__(f"ONNX Runtime stopped while explaining: {reason}. {remedy}")
 
 
 class NoLayerChannels(OnnxCamError):

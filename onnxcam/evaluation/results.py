@@ -33,8 +33,10 @@ class Row:
             game, which they lose.
         values: by metric; not a number where there is none.
         curves: by metric, of those that make one.
-        measured: what deletion and others follow: the "probability" of the target, or where there is none the "score"
-            that is explained.
+        measured: what deletion and others follow: the "probability" of the target, of a detection its confidence, or
+            where there is neither the "score" that is explained.
+        box: of a detector: the detection that was explained, left, top, right, bottom in the photo's pixels.
+        confidence: of a detector: how sure the model is of it, 0 to 1.
     """
 
     image: str
@@ -47,10 +49,16 @@ class Row:
     values: Mapping[str, float]
     curves: Mapping[str, Curve] = field(default_factory=dict)
     measured: str = PROBABILITY
+    box: tuple[float, float, float, float] | None = None
+    confidence: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields by name, a metric in each of the last; None where there is no measure."""
-        kept = ("image", "target_index", "label", "score", "method", "layer", "status", "measured")
+        """The fields by name, a metric in each of the last; None where there is no measure.
+
+        Box and confidence are left out where there are no detections.
+        """
+        kept = ["image", "target_index", "label", "score", "method", "layer", "status", "measured"]
+        kept += ["box", "confidence"] if self.confidence is not None else []
         return {name: getattr(self, name) for name in kept} | {name: finite(v) for name, v in self.values.items()}
 
 

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from onnxcam.errors import ImageError, MetricNeedsBoxes, MetricNeedsModel
-from onnxcam.evaluation.annotations import Thing, check_classes
+from onnxcam.evaluation.annotations import check_classes, check_names
 from onnxcam.evaluation.case import Case, Curve
 from onnxcam.evaluation.results import Row
+from onnxcam.evaluation.sample import Sample
 from onnxcam.evaluation.subject import Subject
 from onnxcam.evaluation.table import Metric
 from onnxcam.explanation import OK, Explanation
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A picture to measure on: what `images.read` takes, its name, and what is to be seen in it."""
-
-    image: Any
-    name: str
-    things: Sequence[Thing] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +34,10 @@ def check_metrics(metrics: Sequence[Metric], subject: Subject, *, has_boxes: boo
 
 
 def check_things(samples: Sequence[Sample], subject: Subject) -> None:
-    """Refuses things that are meant by classes which the subject does not have, before any work is done."""
-    known = subject.explainer.classes
-    own = None if known.count is None else known.count - len(known.groups)
-    for sample in samples:
-        check_classes(sample.things, own)
+    """Refuses things that no class of the subject can mean, before any work is done."""
+    things = [thing for sample in samples for thing in sample.things]
+    check_classes(things, subject.explainer.classes)
+    check_names(things, subject.explainer.classes)
 
 
 def measure(
@@ -71,7 +61,7 @@ def measure(
     """
     for sample in samples:
         try:
-            cases = list(subject.cases(sample.image, sample.things, target, seed=seed))
+            cases = list(subject.cases(sample, target, seed=seed))
         except ImageError as error:
             yield Skipped(sample.name, error)
             continue
@@ -106,8 +96,3 @@ def row_of(
     said = explanation.summary | {"method": subject.method, "layer": subject.layer}
     said["measured"] = subject.measured(explanation.target_index)
     return Row(image=name, values=values, curves=curves, **said)
-
-
-def name_of(image: Any, index: int) -> str:
-    """What to call a picture: its path, or its place where it has none."""
-    return str(image) if isinstance(image, str | Path) else f"image {index}"

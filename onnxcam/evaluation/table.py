@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
-from onnxcam.errors import UnknownChoice
+from onnxcam.errors import InvalidOption, MetricNotMeasured, UnknownChoice
 from onnxcam.evaluation.case import Case, Curve
 from onnxcam.parameters import Parameter, parameters_of, settings
 
@@ -74,6 +74,25 @@ def metric(
         return measure
 
     return enter
+
+
+def check_options(options: Mapping[str, Mapping[str, Any]], chosen: Sequence[Metric]) -> None:
+    """Refuses options that would change nothing, or that a metric cannot take, before any work is done.
+
+    Raises:
+        UnknownChoice: for a name that no metric has.
+        MetricNotMeasured: for a metric that is not among the chosen.
+        UnknownOption, InvalidOption: for an option that it does not have, or a value that it cannot be.
+    """
+    names = [row.name for row in chosen]
+    for name, given in options.items():
+        if name not in METRICS:
+            raise UnknownChoice("metric", name, METRICS)
+        if name not in names:
+            raise MetricNotMeasured(name, names)
+        if not isinstance(given, Mapping):
+            raise InvalidOption(name, "what is given", given, "must be values by name, as {'steps': 50}")
+        settings(name, METRICS[name].options, given)
 
 
 def find_metrics(names: Sequence[str] | None, *, has_boxes: bool) -> list[Metric]:

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from onnxcam.autodiff import custom_domains
-from onnxcam.errors import RunFailed
 from onnxcam.graph import (
     Tape,
     Value,
@@ -29,7 +28,8 @@ from onnxcam.graph import (
 from onnxcam.layer import Layer
 from onnxcam.layouts import Followed
 from onnxcam.planning import Wish, plan
-from onnxcam.providers import ProviderSpec, brief, failures, load_runtime, open_session
+from onnxcam.portions import filled_up
+from onnxcam.providers import ProviderSpec, failing, open_session
 from onnxcam.repetition import Repeats
 
 Floats: TypeAlias = NDArray[np.float32]
@@ -56,11 +56,15 @@ class Tail:
         found = plan(loaded, wish)
         tape, picture, layer = found.tape, found.picture, found.layers[0]
         self._picture = picture.name
-        self._step = 1 if loaded.batch_reason else CHUNK
+        fixed = (picture.shape or (None,))[0]  # pictures in a run; then each has one replacement
+        self._fixed = loaded.batch_reason or None
+        self._rows, self._step = (fixed, fixed) if isinstance(fixed, int) else (1, CHUNK)
         grow(tape, picture, layer, found.scores.values)
         with as_source(tape.model) as file:
             self._session = open_session(file, providers=providers)
-        self._others = {entry.name for entry in self._session.get_inputs()} - {self._picture, REPLACEMENT}
+        shapes = {entry.name: entry.shape for entry in self._session.get_inputs()}
+        self._counting = {name for name, shape in shapes.items() if shape[:1] == [fixed]}
+        self._others = shapes.keys() - {self._picture, REPLACEMENT}
         self.is_closed = not self._others and not any(self._picture in node.input for node in tape.model.graph.node)
 
     def __call__(
@@ -72,14 +76,16 @@ class Tail:
         with one row each; what the tail does not read may be among them.
         """
         given = {name: array for name, array in (inputs or {}).items() if name in self._others}
-        given[self._picture], runtime = prepared[None], load_runtime()
+        given[self._picture] = prepared[None]
+        given = {name: filled_up(x, self._rows) if name in self._counting else x for name, x in given.items()}
         results = []
         for at in range(0, len(activations), self._step):
             part = np.ascontiguousarray(activations[at : at + self._step], np.float32)
-            try:
-                results += self._session.run([VALUES], {**given, REPLACEMENT: part})
-            except failures(runtime) as error:
-                raise RunFailed(brief(error)) from error
+            with failing(self._fixed):
+                (values,) = self._session.run(
+                    [VALUES], {**given, REPLACEMENT: filled_up(part, max(self._rows, len(part)))}
+                )
+            results.append(values[: len(part)])
         return np.concatenate(results).astype(np.float32)
 
 

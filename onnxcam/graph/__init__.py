@@ -5,7 +5,7 @@ from onnxcam.graph.folding import drop_unread_inputs, drop_unused
 from onnxcam.graph.iterated import Iterated, State
 from onnxcam.graph.loading import LoadedModel, load
 from onnxcam.graph.node import Node
-from onnxcam.graph.replay import between, descendants, replay
+from onnxcam.graph.replay import between, descendants, made_of, replay
 from onnxcam.graph.scanning import Iteration, Sliced
 from onnxcam.graph.sealing import check, is_large, write_metadata
 from onnxcam.graph.tape import Tape
@@ -35,6 +35,7 @@ __all__ = [
     "gradient_type",
     "is_large",
     "load",
+    "made_of",
     "replay",
     "write",
     "write_metadata",

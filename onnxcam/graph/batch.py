@@ -1,8 +1,9 @@
-"""A model exported for one image at a time, opened up for any number of them.
+"""A model exported for one image at a time, or for any other fixed number, opened up for any number of them.
 
 The batch is followed from the inputs to the outputs: which axis of each tensor counts the images (batch_rules.py holds
-what each op does to it). Where an exporter baked the 1 into a target shape it is taken out; where an op would mix
-images, such as a Softmax over them or NonMaxSuppression, the model stays as it is and the op is named as the reason.
+what each op does to it). Where an exporter baked the number into a target shape it is taken out, and of a constant that
+repeats one row for each image the row is left; where an op would mix images, such as a Softmax over them or
+NonMaxSuppression, the model stays as it is and the op is named as the reason.
 """
 
 from __future__ import annotations
@@ -15,26 +16,24 @@ import onnxcam.graph.batch_rules  # noqa: F401  (both fill the table of rules)
 from onnxcam.graph.batch_trace import MixesImages, Trace
 from onnxcam.graph.shapes import skeleton
 
-TRIAL = 3  # images in the trial that shape inference makes of an opened model
-
 
 def open_batch(model: ModelProto) -> str:
     """Why the batch must stay as it is; "" when it is open, or was already. Unchanged in the first case.
 
-    The first input whose leading dimension is 1 and that has at least three is the picture; every other input of two or
-    more dimensions whose first is 1 belongs to it (sizes, masks), one for each image. An input of one dimension is a
-    parameter of all images.
+    The first input whose leading dimension is 1 and that has at least three is the picture, or where there is none the
+    first of three dimensions; every other input of two or more dimensions that leads with the same number belongs to it
+    (sizes, masks), one for each image. An input of one dimension is a parameter of all images.
     """
     inputs = _real_inputs(model.graph)
     if not inputs or any(_leading(info) is None and _rank(info) > 1 for info in inputs):
         return ""
-    if not any(_leading(info) == 1 and _rank(info) >= 3 for info in inputs):
-        first = inputs[0]
-        return f"input {first.name!r} has the shape {_shape(first)}, whose first dimension is not a batch of 1"
+    count = _batch(inputs)
+    if not count:
+        return f"input {inputs[0].name!r} has the shape {_shape(inputs[0])}, and pictures have three dimensions or more"
     trial = skeleton(model)
-    opened = [info.name for info in inputs if _leading(info) == 1 and _rank(info) > 1]
+    opened = [info.name for info in inputs if _leading(info) == count and _rank(info) > 1]
     try:
-        trace = Trace(trial)
+        trace = Trace(trial, count, {tensor.name: tensor for tensor in model.graph.initializer})
         trace.follow(opened)
         _check_outputs(trial.graph, trace)
     except MixesImages as reason:
@@ -50,6 +49,12 @@ def _real_inputs(graph: GraphProto) -> list[ValueInfoProto]:
     """Without those that are mere defaults."""
     defaults = {tensor.name for tensor in graph.initializer}
     return [info for info in graph.input if info.name not in defaults]
+
+
+def _batch(inputs: list[ValueInfoProto]) -> int | None:
+    """How many images the model takes; None where no input has the shape of any."""
+    leading = [_leading(info) for info in inputs if _rank(info) >= 3]
+    return 1 if 1 in leading else next(iter(leading), None)
 
 
 def _rank(info: ValueInfoProto) -> int:
@@ -95,23 +100,27 @@ def _symbol(graph: GraphProto) -> str:
 
 
 def _fails_in_trial(trial: ModelProto, opened: list[str], trace: Trace) -> str:
-    """What shape inference finds wrong with three images; "" when the outputs come out as expected."""
+    """What shape inference finds wrong with another number of images; "" when the outputs come out as expected.
+
+    It has no divisor in common with the number that the model was exported for, so that no shape fits by chance.
+    """
+    count = 2 * trace.count + 1
     copy = ModelProto()
     copy.CopyFrom(trial)
     del copy.graph.value_info[:]
     for info in copy.graph.input:
         if info.name in opened:
-            info.type.tensor_type.shape.dim[0].dim_value = TRIAL
+            info.type.tensor_type.shape.dim[0].dim_value = count
     for info in copy.graph.output:
         info.type.CopyFrom(TypeProto(tensor_type=TypeProto.Tensor(elem_type=info.type.tensor_type.elem_type)))
     try:
         inferred = onnx.shape_inference.infer_shapes(copy, strict_mode=True, data_prop=True)
     except onnx.shape_inference.InferenceError as error:
-        return f"with {TRIAL} images its shapes do not fit: {str(error).splitlines()[0]}"
+        return f"with {count} images its shapes do not fit: {str(error).splitlines()[0]}"
     for info in inferred.graph.output:
         size = _leading(info)
-        if size is not None and size != TRIAL * trace.digits[info.name].inner:
-            return f"with {TRIAL} images output {info.name!r} would have the shape {_shape(info)}"
+        if size is not None and size != count * trace.digits[info.name].inner:
+            return f"with {count} images output {info.name!r} would have the shape {_shape(info)}"
     return ""
 
 

@@ -138,7 +138,7 @@ def gemm(trace: Trace, node: NodeProto) -> Digit:
     if digit.axis != (1 if trace.attribute(node, "transA", 0) else 0):
         raise trace.mixes(node, "sums over the images")
     bias = trace.shape(node.input[2], node) if source(node, 2) else []
-    if len(bias) == 2 and bias[0] != 1:
+    if len(bias) == 2 and not trace.is_row(node, 2, 0):
         raise trace.mixes(node, "has a bias of its own for each row")
     return replace(digit, axis=0)
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from typing import Any, TypeVar
 
+import numpy as np
 import onnx.helper
+import onnx.numpy_helper
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, TensorProto
 
 from onnxcam.graph.adapters import Draft, Scope
 from onnxcam.graph.walk import reads
 from onnxcam.registry import entering
 
 OPSET = 18
+STRETCHING = ("Expand", "Tile")  # of an axis of one they make equal rows
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,17 @@ def follows(*op_types: str) -> Callable[[R], R]:
 
 
 class Trace:
-    """The places of the batch in a model's tensors so far. Target shapes with a baked-in 1 are opened on the way."""
+    """The places of the batch in a model's tensors so far. Target shapes with a baked-in batch are opened on the way.
 
-    def __init__(self, model: ModelProto) -> None:
-        self.model, self.scope = model, Scope(model, OPSET)
+    Attributes:
+        count: images that the model was exported for.
+    """
+
+    def __init__(self, model: ModelProto, count: int, weights: Mapping[str, TensorProto]) -> None:
+        self.model, self.scope, self.count = model, Scope(model, OPSET), count
         self.digits: dict[str, Digit] = {}
         self.before: list[NodeProto] = []
+        self._weights, self._makers = weights, {name: node for node in model.graph.node for name in node.output}
 
     def follow(self, inputs: Iterable[str]) -> None:
         """Walks the graph; raises MixesImages where a node stands in the way."""
@@ -92,7 +100,7 @@ class Trace:
         return digit
 
     def shape(self, name: str, node: NodeProto) -> list[int | None]:
-        """The tensor's dimensions for one image."""
+        """The tensor's dimensions for as many images as the model was exported for."""
         shape = self.scope.shape(name)
         if shape is None:
             raise self.mixes(node, f"works on {name!r}, whose shape is unknown")
@@ -117,7 +125,8 @@ class Trace:
 
         A constant that is stretched along the batch stays one; a tensor as long as the batch cannot be told from it.
         """
-        names = [node.input[index] for index in indices if node.input[index]]
+        indices = [index for index in indices if node.input[index]]
+        names = [node.input[index] for index in indices]
         shapes = {name: self.shape(name, node) for name in names}
         rank = max(map(len, shapes.values()))
         places = {
@@ -126,16 +135,44 @@ class Trace:
         place, *others = places
         if others:
             raise self.mixes(node, "joins tensors that count the images on different axes")
-        for name in names:
-            size = shapes[name][place.axis] if name not in self.digits and -place.axis <= len(shapes[name]) else 1
-            if size != 1 or (name in self.digits and -place.axis <= last):
+        for index, name in zip(indices, names, strict=True):
+            axis = place.axis + len(shapes[name])
+            is_one = -place.axis > last if name in self.digits else axis < 0 or self.is_row(node, index, axis)
+            if not is_one:
+                size = 1 if name in self.digits else shapes[name][axis]
                 raise self.mixes(node, f"joins the images with {name!r}, which has {size} rows of its own")
         return replace(place, axis=place.axis + rank)
+
+    def is_row(self, node: NodeProto, index: int, axis: int) -> bool:
+        """Whether an input that is the same for all images has one row there; where it repeats one, it gets that."""
+        name = node.input[index]
+        shape = self.shape(name, node)
+        if shape[axis] == 1 or shape[axis] != self.count or not self._repeats(name, axis):
+            return shape[axis] == 1
+        draft = Draft(node, self.scope)
+        row = draft("Slice", [name, draft.ints(0), draft.ints(1), draft.ints(axis)])
+        sizes = [1 if i == axis else size for i, size in enumerate(shape)]
+        self.scope.types[row] = onnx.helper.make_tensor_type_proto(self.scope.element_type(name), sizes)
+        self.before.extend(draft.nodes)
+        node.input[index] = row
+        return True
+
+    def _repeats(self, name: str, axis: int) -> bool:
+        """Whether all rows along the axis are known to be equal: of a constant, or of what stretches one."""
+        tensor, maker = self._weights.get(name, self.scope.constants.get(name)), self._makers.get(name)
+        if tensor is not None and tensor.data_location != TensorProto.EXTERNAL:
+            rows = np.moveaxis(onnx.numpy_helper.to_array(tensor), axis, 0)
+            return np.array_equal(rows, np.broadcast_to(rows[:1], rows.shape), equal_nan=rows.dtype.kind == "f")
+        if maker is None or maker.op_type not in STRETCHING:
+            return False
+        old, new = self.shape(maker.input[0], maker), self.shape(name, maker)
+        place = axis + len(old) - len(new)
+        return place < 0 or old[place] == 1
 
     def repeated(self, node: NodeProto, index: int, like: str) -> None:
         """A constant input of one row gets one for each image, as many as the tensor `like` has."""
         digit, shape = self.digits[like], self.shape(node.input[index], node)
-        if not digit.is_alone or shape[digit.axis] != 1:
+        if not digit.is_alone or not self.is_row(node, index, digit.axis):
             raise self.mixes(node, f"joins the images with {node.input[index]!r}, which is the same for all")
         draft = Draft(node, self.scope)
         count = draft("Shape", [like], start=digit.axis, end=digit.axis + 1)
@@ -159,17 +196,17 @@ def moved(trace: Trace, node: NodeProto) -> Digit:
     if len(sizes) != len(old) or len(targets) != len(new):
         raise trace.mixes(node, "moves the batch, and the sizes beside it are known only at run time")
     stride = digit.inner * prod(sizes[digit.axis + 1 :])
-    places = [place for axis in range(len(targets)) if (place := _place(targets, axis, stride))]
+    places = [place for axis in range(len(targets)) if (place := _place(targets, axis, stride, count=trace.count))]
     if not places:
         raise trace.mixes(node, f"cuts through the batch: {sizes} to {targets}")
     same_rank = len(sizes) == len(targets)
     return min(places, key=lambda p: (not p.is_alone, not (same_rank and p.axis == digit.axis), p.axis))
 
 
-def _place(sizes: list[int], axis: int, stride: int) -> Digit | None:
-    """The batch as a part of that axis, when it can be one."""
+def _place(sizes: list[int], axis: int, stride: int, *, count: int) -> Digit | None:
+    """The batch of so many images as a part of that axis, when it can be one."""
     within = prod(sizes[axis + 1 :])
     inner, rest = divmod(stride, within) if within else (0, 1)
-    if rest or not inner or sizes[axis] % inner:
+    if rest or not inner or sizes[axis] % (inner * count):
         return None
-    return Digit(axis, outer=sizes[axis] // inner, inner=inner)
+    return Digit(axis, outer=sizes[axis] // (inner * count), inner=inner)

@@ -26,7 +26,7 @@ class LoadedModel:
     Attributes:
         proto: at opset 18, our own copy.
         source: the file it came from.
-        batch_reason: why it takes one image at a time only; "" when it takes any number.
+        batch_reason: why it takes no other number of images than it was exported for; "" when it takes any.
     """
 
     proto: ModelProto

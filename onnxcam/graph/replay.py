@@ -9,6 +9,8 @@ from onnxcam.graph.node import Node
 from onnxcam.graph.tape import Tape
 from onnxcam.graph.value import Value
 
+MEASURES = frozenset(("Shape", "Size"))
+
 
 def replay(
     tape: Tape,
@@ -60,5 +62,14 @@ def descendants(tape: Tape, start: Value) -> set[Value]:
     found = {start}
     for node in tape.nodes:
         if not found.isdisjoint(node.reads):
+            found.update(node.outputs)
+    return found
+
+
+def made_of(tape: Tape, start: Value) -> set[Value]:
+    """The same without what hangs on the value's size alone."""
+    found = {start}
+    for node in tape.nodes:
+        if node.op_type not in MEASURES and not found.isdisjoint(node.reads):
             found.update(node.outputs)
     return found

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import onnx.checker
+import onnx.shape_inference
 from onnx import ModelProto
 
+from onnxcam.errors import InvalidResult
 from onnxcam.graph.copying import without
 from onnxcam.graph.files import external_tensors
 from onnxcam.graph.shapes import is_small, tensor_type
@@ -22,8 +24,14 @@ def check(model: ModelProto) -> None:
     """ONNX's full checker, strict shape inference included.
 
     Large constants are checked as inputs of their type: the checker would copy all weights twice.
+
+    Raises:
+        InvalidResult: if the model does not pass.
     """
-    onnx.checker.check_model(_without_weights(model), full_check=True)
+    try:
+        onnx.checker.check_model(_without_weights(model), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise InvalidResult(str(error).strip().splitlines()[0]) from error
 
 
 def _without_weights(model: ModelProto) -> ModelProto:

@@ -9,7 +9,7 @@ import numpy as np
 
 from onnxcam.errors import NoAttention, NoSpatialLayer
 from onnxcam.graph import Tape, Value
-from onnxcam.layer import Layer, resolve
+from onnxcam.layer import Layer, resolved
 from onnxcam.layouts import Followed, Form, Reach, find_picture, form_of, form_of_attention, junctions
 from onnxcam.naming import module_paths
 from onnxcam.places import heads_apart, on_grid
@@ -34,7 +34,7 @@ def attention_maps(tape: Tape, scores: Scores, wanted: Sequence[str] | None) -> 
     if picture is None:
         raise NoSpatialLayer(None)
     found = all_maps(Reach(tape, Followed(tape, picture), scores.values))
-    return tuple(resolve(tape, found[::-1], name) for name in wanted) if wanted else tuple(found)
+    return resolved(tape, found[::-1], wanted) if wanted else tuple(found)
 
 
 def all_maps(reach: Reach) -> list[Layer]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 
 from onnxcam.errors import NothingToCompare
-from onnxcam.graph import Value
+from onnxcam.graph import Tape, Value
 from onnxcam.methods.gradient import weighted
 from onnxcam.methods.table import METHODS, method_of_question
 from onnxcam.places import mean_over_space
 from onnxcam.question import Question
 from onnxcam.ranges import Count
-from onnxcam.scores import RESIDUAL
+from onnxcam.scores import RESIDUAL, Scores
 
 Base = Literal["gradcam", "gradcam++", "layercam"]
 CAI = "Cai 2025, arXiv:2501.06261"
@@ -26,10 +27,11 @@ def shapleycam(question: Question, *, eigen_smooth: bool = False) -> list[Value]
 
     Gradcam where the score is piecewise linear in the layer, as behind ReLU and pooling alone.
     """
-    maps = []
+    op, maps = question.tape, []
     for layer, tensor, a in zip(question.layers, question.tensors, question.activations, strict=True):
         (g,) = question.differentiate(None, [tensor])
-        product = _per_row(g * _as_float32(tensor))
+        wide = tensor if tensor.dtype == g.dtype else op.CastLike(tensor, g)  # of float16 the gradient is float32
+        product = _per_row(g * wide)
         # d⟨g, a⟩/da is H·a + g, the second because a stands there itself.
         (both,) = question.differentiate(product, [tensor])
         weight = question.on_grid(1.5 * _as_float32(g) - 0.5 * _as_float32(both), layer)
@@ -43,7 +45,15 @@ def shapleycam_of_the_logit(question: Question, *, eigen_smooth: bool = False) -
     return list(shapleycam(question, eigen_smooth=eigen_smooth))
 
 
-@method_of_question("finercam", source=FINERCAM)
+def fewer_references(_: Tape, scores: Scores, options: Mapping[str, Any]) -> list[str]:
+    """A note where there are not as many other scores as asked for."""
+    others, wanted = scores.classes - 1, options.get("references", 0)  # 0: nobody asked for so many
+    if wanted <= others:
+        return []
+    return [f"finercam: the model has {others} other scores to set one against, and not {wanted} (option references)"]
+
+
+@method_of_question("finercam", source=FINERCAM, tell=fewer_references)
 def finercam(
     question: Question,
     *,
@@ -58,7 +68,7 @@ def finercam(
     return _of_contrast(question, question.score - alpha * (mean * others.sign), base, eigen_smooth=eigen_smooth)
 
 
-@method_of_question("finercam", source=FINERCAM, like="pytorch-grad-cam")
+@method_of_question("finercam", source=FINERCAM, like="pytorch-grad-cam", tell=fewer_references)
 def finercam_by_probability(
     question: Question,
     *,

@@ -22,9 +22,10 @@ def single(tape: Tape, scores: Scores, wanted: Sequence[str] | None) -> tuple[La
         TooManyLayers: if several are named.
         NoSpatialLayer, UnknownLayer, VanishedLayer: if there is none such.
     """
-    if wanted is not None and len(wanted) > 1:
+    found = explainable(tape, scores, wanted)
+    if wanted and len(found) > 1:
         raise TooManyLayers(wanted)
-    return explainable(tape, scores, wanted)[-1:]
+    return found[-1:]
 
 
 FINDS: dict[str, Find] = {

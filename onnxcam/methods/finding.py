@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from onnxcam.errors import IntegerTensor, NoLayerNeeded, NoSpatialLayer
 from onnxcam.graph import Tape, Value
-from onnxcam.layer import Layer, find_layers, resolve
+from onnxcam.layer import Layer, find_layers, resolved
 from onnxcam.layouts import Followed, find_picture, form_of, picture_layout, space_sides
 from onnxcam.scores import Scores
 
@@ -23,7 +23,7 @@ def explainable(tape: Tape, scores: Scores, wanted: Sequence[str] | None) -> tup
     """
     known = find_layers(tape, scores.values, scores.layers)
     if wanted:
-        return tuple(resolve(tape, known, name) for name in wanted)
+        return resolved(tape, known, wanted)
     return tuple(layer for layer in known if layer.is_default)
 
 

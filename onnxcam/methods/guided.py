@@ -79,9 +79,10 @@ def layer_and_picture(tape: Tape, scores: Scores, wanted: Sequence[str] | None) 
     Raises:
         OneLayerOnly: if several are asked for.
     """
-    if wanted and len(wanted) > 1:
+    found = explainable(tape, scores, wanted)
+    if wanted and len(found) > 1:
         raise OneLayerOnly("guided-gradcam", wanted)
-    return (*explainable(tape, scores, wanted)[:1], *of_picture(tape, scores, None))
+    return (*found[:1], *of_picture(tape, scores, None))
 
 
 @method_of_pixels("guided-gradcam", source=GRADCAM, channels="maximum", find=layer_and_picture, tell=without_relus)

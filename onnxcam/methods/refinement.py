@@ -10,7 +10,7 @@ from typing import Literal
 from onnxcam.conventions import CONVENTIONS, picture_size
 from onnxcam.errors import NeedsLayers
 from onnxcam.graph import Tape, Value
-from onnxcam.layer import Layer, find_layers, resolve
+from onnxcam.layer import Layer, find_layers, resolved
 from onnxcam.methods.table import find_method, method_of_question
 from onnxcam.question import Question
 from onnxcam.scores import Scores
@@ -28,7 +28,7 @@ def stages(tape: Tape, scores: Scores, wanted: Sequence[str] | None) -> tuple[La
         NoSpatialLayer, UnknownLayer, VanishedLayer: as for any method.
     """
     known = find_layers(tape, scores.values, scores.layers)
-    chosen = [resolve(tape, known, name) for name in wanted] if wanted else _stages(known) or _blocks(known)
+    chosen = resolved(tape, known, wanted) if wanted else _stages(known) or _blocks(known)
     if len(chosen) < 2:
         raise NeedsLayers("refinecam", [layer.name for layer in chosen])
     return tuple(chosen)

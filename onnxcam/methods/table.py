@@ -184,12 +184,13 @@ def method_of_question(
     needs_gradient: bool = True,
     score: str | None = None,
     like: str | None = None,
+    tell: Tell | None = None,
 ) -> Callable[[Build], Build]:
     """A decorator: likewise for a function of the question, which gives a list of maps.
 
     `find` gives the layers that it looks at: `explainable`, `of_picture`, or a function of your own. With
     `needs_gradient` the layers are there for each of several targets, else only for each image. `score` is the kind of
-    score that it explains by default.
+    score that it explains by default, `tell` gives notes on it.
     """
 
     def register(function: Build) -> Build:
@@ -197,7 +198,8 @@ def method_of_question(
             with question.tape.named(name):
                 return function(question, **options)
 
-        add(row_of(name, source, function, build, find=find, needs_gradient=needs_gradient, score=score, like=like))
+        facts: dict[str, Any] = {"needs_gradient": needs_gradient, "score": score, "like": like, "tell": tell}
+        add(row_of(name, source, function, build, find=find, **facts))
         return function
 
     return register

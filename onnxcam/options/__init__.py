@@ -4,7 +4,7 @@ from onnxcam.options.building import Building, Scoring, Shaping
 from onnxcam.options.converting import Conversion, Opening
 from onnxcam.options.drawing import Colouring, Drawing, refuse_of_arrays, refuse_of_films
 from onnxcam.options.grouping import expanded
-from onnxcam.options.pointing import OtherInputs, Pointing, inputs_of
+from onnxcam.options.pointing import Accompanying, OtherInputs, Pointing, inputs_of
 from onnxcam.options.running import Describing, Running
 from onnxcam.options.single import (
     SOURCE,
@@ -17,6 +17,7 @@ from onnxcam.options.single import (
     Report,
     Score,
     Targets,
+    Wrap,
     asked,
     refuse_own_source,
     target_of,
@@ -24,8 +25,8 @@ from onnxcam.options.single import (
 )
 
 __all__ = [
-    "SOURCE", "Alpha", "AsJson", "Building", "Colouring", "Conversion", "Describing", "Drawing", "DynamicSize",
-    "Folder", "KeepOutputs", "Opening", "OtherInputs", "Pointing", "Providers", "Report", "Running", "Score", "Scoring",
-    "Shaping", "Targets", "asked", "expanded", "inputs_of", "refuse_of_arrays", "refuse_of_films",
-    "refuse_own_source", "target_of", "targets_of",
+    "SOURCE", "Accompanying", "Alpha", "AsJson", "Building", "Colouring", "Conversion", "Describing", "Drawing",
+    "DynamicSize", "Folder", "KeepOutputs", "Opening", "OtherInputs", "Pointing", "Providers", "Report", "Running",
+    "Score", "Scoring", "Shaping", "Targets", "Wrap", "asked", "expanded", "inputs_of", "refuse_of_arrays",
+    "refuse_of_films", "refuse_own_source", "target_of", "targets_of",
 ]  # fmt: skip

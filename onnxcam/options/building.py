@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from onnxcam.errors import InvalidGroup
-from onnxcam.options.single import Score, asked, pairs
+from onnxcam.options.single import Score, Wrap, asked, pairs
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,7 @@ class Building(Shaping):
 
     layer: Annotated[list[str] | None, typer.Option("--layer", help="Layer to explain; several are fused.")] = None
     method: Annotated[str | None, typer.Option("--method", help="See `onnxcam methods`; gradcam by default.")] = None
-    wrap: Annotated[
-        str | None, typer.Option("--wrap", help="Many passes around a method of one pass: tta, or sess (scales).")
-    ] = None
+    wrap: Wrap = None
 
     def arguments(self) -> dict[str, Any]:
         """Those of `onnxcam.convert`; what was not said is left out."""

@@ -20,11 +20,14 @@ Report = Annotated[
 ]
 Targets = Annotated[
     list[str] | None,
-    typer.Option("--target", help='Class index or label, "not:A", "A-B", "A+B", or a rank: -1 the best.'),
+    typer.Option("--target", help='Class index or label, "not:A", "A-B", "A+B", "A+B-C", or a rank: -1 the best.'),
 ]
 Score = Annotated[
     str | None,
     typer.Option("--score", help="logit, probability, output, segmentation, detector, similarity; or an expression."),
+]
+Wrap = Annotated[
+    str | None, typer.Option("--wrap", help="Many passes around a method of one pass: tta, or sess (scales).")
 ]
 Alpha = Annotated[float, typer.Option("--alpha", min=0, max=1, help="Weight of the heatmap, 0 to 1.")]
 Providers = Annotated[list[str] | None, typer.Option("--provider", help="cpu, cuda, tensorrt, openvino …")]

@@ -6,7 +6,7 @@ import json
 import platform
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from onnxcam.providers import load_runtime
 
@@ -16,17 +16,22 @@ if TYPE_CHECKING:
 Facts = list[tuple[str, str]]
 
 
-def facts(explainer: Explainer, *, model: str) -> Facts:
-    """Name and value of what another would need to make the same heatmaps; what is not known is left out."""
-    known = explainer.metadata
+def facts(explainer: Explainer, *, model: str, asking: Mapping[str, Any] | None = None) -> Facts:
+    """Name and value of what another would need to make the same heatmaps; what is not known is left out.
+
+    `asking`: further arguments of the explainer's call. A `driver` among them takes the place of the graph's method.
+    """
+    known, said = explainer.metadata, asking or {}
+    driver = said.get("driver")
+    options = {**({} if driver else known.options), **said.get("options", {})}
     spec = explainer.preprocessing.to_dict()
     rows = [
         ("Model", model),
         ("Made from", known.source.get("file", "")),
         ("SHA-256 of the model", known.source.get("sha256", "")),
-        ("Method", known.method),
-        ("Layer", ", ".join(known.layers)),
-        ("Options", json.dumps(dict(known.options), ensure_ascii=False) if known.options else ""),
+        ("Method", driver or known.method),
+        ("Layer", "" if driver else ", ".join(known.layers)),
+        ("Options", json.dumps(options, ensure_ascii=False) if options else ""),
         ("Numbers like", known.like or ""),
         ("Score explained", known.score),
         ("Classes", str(known.classes or "")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +64,15 @@ class Kept:
 
 @contextmanager
 def reported(
-    path: Path | None, explainer: Explainer, *, model: str, style: Style, pictures: int, targets: int, as_json: bool
+    path: Path | None,
+    explainer: Explainer,
+    *,
+    model: str,
+    style: Style,
+    asking: Mapping[str, Any],
+    pictures: int,
+    targets: int,
+    as_json: bool,
 ) -> Iterator[Kept]:
     """What the report takes; when the block ends, well or not, the page of what was taken is written."""
     album = None if path is None else Album(size_for(pictures * targets), style.drawing())
@@ -74,6 +82,7 @@ def reported(
     finally:
         if path is not None and album is not None:
             missing = pictures - kept.done
-            save(album, path, title=Path(model).name, facts=facts(explainer, model=model), missing=missing)
+            known = facts(explainer, model=model, asking=asking)
+            save(album, path, title=Path(model).name, facts=known, missing=missing)
             row: dict[str, Any] = {"report": str(path)}
             console.show(row, as_json=as_json)

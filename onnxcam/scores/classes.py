@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from onnxcam.graph import Node, Tape, Value
+from onnxcam.layouts import Followed, find_picture
 from onnxcam.scores.table import Scores, score_kind
 
 LOGIT, PROBABILITY, OUTPUT, RESIDUAL = "logit", "probability", "output", "rest"
@@ -54,12 +55,34 @@ def as_given(tape: Tape, _: str = "") -> Scores | None:
 
 
 def class_output(tape: Tape) -> Value | None:
-    """The first output that can be a table of classes."""
+    """The first output that can be a table of classes; where there is none, the first that is a number an image."""
+    return row_output(tape) or _number_output(tape)
+
+
+def row_output(tape: Tape) -> Value | None:
+    """The first output that can be a table, with a row for each image."""
     return next(filter(_holds_classes, tape.outputs), None)
 
 
+def _number_output(tape: Tape) -> Value | None:
+    """The first output (N,) that is computed from the pictures, and as long as there are of them."""
+    numbers = [value for value in tape.outputs if len(value.shape or ()) == 1 and _is_float(value)]
+    picture = find_picture(tape) if numbers else None
+    if picture is None:
+        return None
+    followed = Followed(tape, picture)
+    return next((value for value in numbers if _counts_images(value, followed)), None)
+
+
+def _counts_images(value: Value, followed: Followed) -> bool:
+    """Whether it is (N,) of the pictures, N being their number."""
+    (axis,), lead = followed.axes.get(value) or ((),), (followed.picture.shape or (None,))[0]
+    is_alike = lead is not None and value.shape == (lead,) and value in followed.reached
+    return is_alike or [atom.kind for atom in axis] == ["N"]
+
+
 def flattened(value: Value) -> Value:
-    """(N, C, 1, 1) as (N, C)."""
+    """(N, C, 1, 1), and (N,) of a single number, as (N, C)."""
     return value if value.shape is not None and len(value.shape) == 2 else value.tape.Flatten(value, axis=1)
 
 
@@ -73,10 +96,14 @@ def _scores(output: Value, values: Value, kind: str, squashing: Node | None) -> 
 
 def _holds_classes(value: Value) -> bool:
     """(N, C), (N, C, 1, 1) or (N, 1, 1, C), and float; (N, M, 1) is a list of M detections as a rule."""
-    shape, dtype = value.shape, value.dtype
-    if shape is None or len(shape) in (0, 1, 3) or dtype is None or dtype.kind not in "fV":
+    shape = value.shape
+    if shape is None or len(shape) in (0, 1, 3) or not _is_float(value):
         return False
     return all(n == 1 for n in shape[2:]) or all(n == 1 for n in shape[1:-1])
+
+
+def _is_float(value: Value) -> bool:
+    return value.dtype is not None and value.dtype.kind in "fV"
 
 
 def _squashing(value: Value) -> Node | None:

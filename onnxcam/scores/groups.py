@@ -11,8 +11,8 @@ import numpy as np
 
 from onnxcam.errors import InvalidGroup
 from onnxcam.graph import Value
+from onnxcam.phrases import NOT
 from onnxcam.scores.table import Scores
-from onnxcam.targets import NOT
 
 
 def with_groups(scores: Scores, groups: Mapping[str, Sequence[int]]) -> Scores:

@@ -6,7 +6,7 @@ import numpy as np
 
 from onnxcam.errors import NoEmbedding, UnknownTensor
 from onnxcam.graph import Tape, Value
-from onnxcam.scores.classes import class_output, flattened
+from onnxcam.scores.classes import flattened, row_output
 from onnxcam.scores.table import Scores, score_kind
 
 REFERENCE = "reference"
@@ -16,7 +16,7 @@ SMALLEST = 1e-12  # what a length is at least
 @score_kind("similarity", more=True)
 def similarity(tape: Tape, detail: str = "") -> Scores | None:
     """The cosine between the model's embedding and a reference vector (input `reference`): a picture's, or a text's."""
-    output = _named(tape, detail) if detail else class_output(tape)
+    output = _named(tape, detail) if detail else row_output(tape)
     if output is None:
         return None
     embedding = flattened(output)
