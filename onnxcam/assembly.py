@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,36 +11,29 @@ import numpy as np
 from onnx import ModelProto
 
 from onnxcam.conventions import CONVENTIONS, picture_size
-from onnxcam.errors import NameTaken, NoAttribution, NoCandidates, NoLinearHead, NoPathToScore
+from onnxcam.errors import NameTaken, NoAttribution, NoCandidates, NoPathToScore
 from onnxcam.graph import (
     Dim,
-    Node,
     Tape,
     Value,
-    between,
     check,
     drop_unused,
     is_large,
-    made_of,
     write,
     write_metadata,
 )
 from onnxcam.layer import Layer
 from onnxcam.layouts import picture_layout, space_sides
+from onnxcam.linear_head import check_linear_head
 from onnxcam.metadata import KEY, Metadata
 from onnxcam.methods import METHODS, Method
 from onnxcam.question import Question
-from onnxcam.scores import PLUMBING, Ask, Scores, Selection
+from onnxcam.scores import Ask, Scores, Selection
 
 CANDIDATES = "candidates"
 RAW_OUTPUTS = ("activation", "gradient", "raw_map", "attribution", CANDIDATES)
 OWN_NAMES = ("target", "heatmap", "target_index", "target_score", *RAW_OUTPUTS)
 BEST = -1
-LINEAR = PLUMBING | frozenset(
-    "Gemm MatMul Conv Add Sub Mul Div Neg GlobalAveragePool AveragePool ReduceMean ReduceSum Transpose "
-    "BatchNormalization Slice Split Gather Concat".split()
-)
-PRODUCTS = frozenset(("Gemm", "MatMul", "Conv", "Mul"))
 # What a driver asks the graph for, by what it needs.
 FOR_DRIVERS = {
     "score": (),
@@ -113,7 +106,7 @@ def build(plan: Plan, outputs: Sequence[str] = (), *, is_multi: bool = False) ->
     check_names(plan.tape, outputs)
     question = ask(plan, is_multi=is_multi)
     if plan.method.needs_linear_head:
-        check_linear_head(plan)
+        check_linear_head(plan.tape, plan.layers, plan.scores, method=plan.method.name)
     raw = list(plan.method.build(question, **plan.options))
     lead = Lead(plan, question, is_multi=is_multi)
     if raw:
@@ -218,23 +211,6 @@ def _attribution(plan: Plan, question: Question) -> Value:
         raise NoAttribution(method.name, [name for name, row in METHODS.items() if row.attribute is not None])
     found: Value = method.attribute(question, **plan.options)
     return found
-
-
-def check_linear_head(plan: Plan) -> None:
-    """Refuses a layer with more than sums and products with constants above it."""
-    for layer in plan.layers:
-        start = plan.tape.value(layer.tensor)
-        below = made_of(plan.tape, start)
-        for node in between(plan.tape, {start}, plan.scores.values):
-            if not below.isdisjoint(node.outputs) and not _is_linear(node, below):
-                raise NoLinearHead(plan.method.name, layer.name, node.op_type, node.title)
-
-
-def _is_linear(node: Node, below: Container[Value]) -> bool:
-    """Whether it sums up what it gets, `below` being all that is made of the layer: x · x is no such thing."""
-    if node.op_type in PRODUCTS:
-        return sum(x in below for x in node.inputs[:2]) < 2
-    return node.op_type in LINEAR and not (node.op_type == "Div" and node.input(1) in below)
 
 
 def seal(model: ModelProto, metadata: Metadata) -> ModelProto:

@@ -31,9 +31,9 @@ FLOORS = {
     "graph": 1,
     "autodiff": 2,
     "facts": 2.1, "layouts": 2.2, "naming": 2.2,
-    "layer": 3, "scores": 3, "places": 3, "principal": 3.1, "seeds": 3.2, "conventions": 3, "repetition": 3,
-    "columns": 3.3, "question": 3.4, "methods": 3.6,
-    "assembly": 4, "other_inputs": 4.1, "planning": 4.3,
+    "layer": 3, "scores": 3, "places": 3, "principal": 3.1, "seeds": 3.2, "repetition": 3,
+    "enlarging": 2.9, "conventions": 3, "columns": 3.3, "question": 3.4, "methods": 3.6,
+    "linear_head": 3.9, "assembly": 4, "other_inputs": 4.1, "planning": 4.3,
     # both
     "check": 0.1, "description": 4.2, "factories": 4.8, "conversion": 5, "checking": 5.1, "sources": 5.15, "sums": 5.15,
     "jobs": 5.1, "api": 5.2, "gradients": 5.2, "folders": 5.2, "footage": 5.25, "demo": 5.4, "console": 5.4,

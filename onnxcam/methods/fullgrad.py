@@ -20,7 +20,8 @@ from onnxcam.autodiff.backward.constants import is_fixed
 from onnxcam.autodiff.backward.selfgated import SELF_GATED, with_activations
 from onnxcam.autodiff.casting import cast_like
 from onnxcam.autodiff.registry import FLAT
-from onnxcam.conventions import picture_size, resize
+from onnxcam.conventions import picture_size
+from onnxcam.enlarging import resize
 from onnxcam.graph import Node, Value, between
 from onnxcam.layouts import Form, form_of
 from onnxcam.methods.finding import of_picture

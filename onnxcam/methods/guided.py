@@ -9,7 +9,7 @@ from onnxcam.autodiff import RULES
 from onnxcam.autodiff.backward import BackwardTable, rules_named
 from onnxcam.autodiff.backward.guided import is_relu, is_smooth_activation
 from onnxcam.autodiff.backward.selfgated import with_activations
-from onnxcam.conventions import in_blocks, resize
+from onnxcam.enlarging import in_blocks, resize
 from onnxcam.errors import OneLayerOnly
 from onnxcam.graph import Tape, Value, between
 from onnxcam.layer import Layer
