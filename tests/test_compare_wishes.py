@@ -143,6 +143,18 @@ def test_an_option_goes_to_the_methods_that_have_it(model: Path, picture: NDArra
     np.testing.assert_allclose(found.cells[1].explanation.heatmap, alone.heatmap, atol=1e-5)
 
 
+def test_what_goes_around_the_methods_goes_around_all_of_one_pass(
+    tmp_path: Path, photo: Path, model: Path, command: Command
+):
+    ways = ("--wrap", "tta", "--option", "flips=false", "--option", "brightness=1", "--json")
+    same = command("compare", model, photo, "--method", "gradcam", "--target", 0, "-o", tmp_path / "a.png", *ways)
+    assert json.loads(same.out[0])["cells"][0]["report"]["passes"] == 1
+    mixed = command("compare", model, photo, "--method", "gradcam", "--method", "rise", "-o", tmp_path / "b.png", *ways)
+    assert any("no rise: 'tta' goes around a method of one pass" in line for line in mixed.err)
+    wrong = command("compare", model, photo, "--wrap", "tta", "--option", "flops=1", "-o", tmp_path / "c.png")
+    assert (wrong.code, "flops" in wrong.err[-1]) == (1, True)
+
+
 def test_an_option_that_no_method_has_is_an_error(model: Path, picture: NDArray[np.uint8]):
     with pytest.raises(UnknownOption, match="masks"):
         compare(model, picture, methods=["gradcam", "eigencam"], **RISE)

@@ -132,7 +132,7 @@ SHARED = {
     "--threads":    "explain compare evaluate",
     "--option":     "convert explain compare evaluate",
     "--group":      "convert explain compare evaluate",
-    "--wrap":       "convert explain evaluate",
+    "--wrap":       "convert explain compare evaluate",
     "--region":     "explain compare evaluate",
     "--reference":  "explain compare evaluate",
     "--input":      "explain compare factorize evaluate",

@@ -25,6 +25,8 @@ from onnxcam.options import (
     Scoring,
     Shaping,
     Targets,
+    Wrap,
+    asked,
     expanded,
     targets_of,
 )
@@ -44,6 +46,7 @@ def compare(
     ] = None,
     method: Annotated[list[str] | None, typer.Option("--method", help="A method, several times; else a few.")] = None,
     layer: Annotated[list[str] | None, typer.Option("--layer", help="A layer, several times; each by itself.")] = None,
+    wrap: Wrap = None,
     target: Targets = None,
     top_k: Annotated[int, typer.Option("--top-k", min=0, help="The K best classes; 3 where no target is said.")] = 0,
     size: Annotated[int, typer.Option("--size", min=48, help="Pixels of each heatmap's longer side.")] = 224,
@@ -73,7 +76,7 @@ def compare(
         methods=method or (),
         layers=layer or (),
         targets=list(dict.fromkeys(targets_of(target, top_k))) or None,
-        options=shaping.arguments() | scoring.arguments() | describing.arguments(),
+        options=shaping.arguments() | scoring.arguments() | describing.arguments() | asked(wrap=wrap),
         run=running.arguments(),
         asking=pointing.arguments(),
     )

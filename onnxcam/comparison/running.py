@@ -128,9 +128,9 @@ def compared(model: Any, photo: Image, wanted: Wanted) -> Iterator[Row]:
         UnknownChoice, UnknownLayer, LabelNotFound …: for a name that does not exist.
     """
     methods = list(dict.fromkeys(find_method(name).name for name in wanted.methods)) or usual_methods()
-    own = shared_options(methods, wanted.options.get("options") or {}, wanted.options.get("like"))
-    pairs = pairs_of(methods, wanted.layers)
     shared, is_over = dict(wanted.options), False
+    own = shared_options(methods, shared.get("options") or {}, shared.get("like"), shared.get("wrap"))
+    pairs = pairs_of(methods, wanted.layers)
     for method, layer in pairs:
         row = Row(method, layer or "", error=NotBegun())
         if not is_over:
