@@ -243,6 +243,18 @@ def zoomed(raw: Array, size: tuple[int, int]) -> Array:
     return scaled(found, 1e-7)
 
 
+def twice_scaled(maps: Any, size: tuple[int, int], places: Any) -> Any:
+    """Min-max, interpolation along one axis after the other at places of (h, H), mean over layers, min-max."""
+    layers = []
+    for raw in maps:
+        low = scaled(np.maximum(raw, 0), 1e-7)
+        for axis, wanted in enumerate(size):
+            at, own = places(low.shape[axis], wanted), np.arange(low.shape[axis])
+            low = np.stack([np.interp(at, own, line) for line in np.moveaxis(low, axis, -1)], axis=1 - axis)
+        layers.append(low)
+    return scaled(np.mean(layers, axis=0), 1e-7)
+
+
 CONVENTION_FORMULAS: dict[str, Callable[[list[Array], tuple[int, int]], Array]] = {
     "pytorch-grad-cam": numpy_pytorch_grad_cam,
     "torchcam": lambda maps, size: np.max([upsampled(scaled(np.maximum(m, 0), 1e-8), size) for m in maps], axis=0),
@@ -253,6 +265,8 @@ CONVENTION_FORMULAS: dict[str, Callable[[list[Array], tuple[int, int]], Array]] 
     "summed": lambda maps, size: scaled(np.sum([upsampled(np.maximum(m, 0), size) for m in maps], axis=0), 1e-7),
     "percentile": lambda maps, size: np.mean([over_percentile(upsampled(np.maximum(m, 0), size)) for m in maps], 0),
     "tf-keras-vis": lambda maps, size: np.mean([zoomed(m, size) for m in maps], axis=0),
+    "align-corners": lambda maps, size: twice_scaled(maps, size, lambda h, n: np.arange(n) * (h - 1) / (n - 1)),
+    "asymmetric": lambda maps, size: twice_scaled(maps, size, lambda h, n: np.arange(n) * h / n),
 }
 
 
