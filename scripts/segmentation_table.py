@@ -30,6 +30,7 @@ MODEL, CLASSES, GRID = "deeplab_v3_mnv2_voc", 21, 33
 ASKED = (("hirescam", None), ("layercam", None), ("gradcam", None))
 ASKED += tuple((method, "segmentation:logits") for method, _ in ASKED)
 # Shares of the picture that a class has; what is smaller than the least is speckle.
+AIM = 0.6
 BANDS = ((0.1, 1.0), (0.02, 0.1), (0.005, 0.02))
 
 
@@ -52,9 +53,11 @@ def main() -> None:
     found["the net's mask on that grid"] = list(shares_of_masks())
     lines = ["| the class has | seen | " + " | ".join(found) + " |", "|---|---|" + "---|" * len(found)]
     for low, high in BANDS:
-        masses = [[one.mass for one in those if low <= one.area < high] for those in found.values()]
+        masses = [[one.mass for one in those if low <= one.area <= high] for those in found.values()]
         cells = " | ".join(f"{median(those):.2f} ({min(those):.2f})" for those in masses)
         lines.append(f"| {low:.1%} to {high:.0%} of the picture | {len(masses[0])} times | {cells} |")
+    reached = " | ".join(f"{sum(one.mass >= AIM for one in those)} of {len(those)}" for those in found.values())
+    lines.append(f"| relevance mass of {AIM} and more | | {reached} |")
     table, text = "\n".join(lines), PAGE.read_text()
     PAGE.write_text(
         re.sub(r"(<!-- relevance -->\n).*?(<!-- /relevance -->)", rf"\g<1>{table}\n\g<2>", text, flags=re.DOTALL)

@@ -151,7 +151,7 @@ def test_aise_of_a_detection_looks_around_its_box_with_spots_of_its_size():
     assert not np.allclose(kept[:, RIGHT[1] : RIGHT[3], RIGHT[0] : RIGHT[2]], 0)
     middles = [np.array(np.unravel_index(image.argmax(), image.shape)) for image in kept]
     assert max(abs(middle[1] - 18.5) for middle in middles) <= 7  # half the box and half of that
-    assert found.max() == pytest.approx(1, abs=0.4)
+    assert 0.5 < found.max() <= 1  # the mean of one map for each width, whose maximum is 1
 
 
 def test_aise_of_a_detection_is_openvinos_where_that_is_installed():

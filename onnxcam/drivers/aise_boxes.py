@@ -14,14 +14,12 @@ from onnxcam.drivers.table import driver
 from onnxcam.errors import OnlyDetections
 from onnxcam.ranges import Count, Positive
 
-OPENVINO = "AISE for detection, as in OpenVINO XAI 1.1, 2024"
+OPENVINO = "AISE, as in OpenVINO XAI 1.1, 2024"
 AROUND = 0.5  # of the box's sides, on each side of it
 EPS = 0.05
 
 
-@driver(
-    "aise-detection", source="AISE, as in OpenVINO XAI 1.1, 2024", needs="score", score="probability", of_boxes=True
-)
+@driver("aise-detection", source=OPENVINO, needs="score", score="probability", of_boxes=True)
 def aise_detection(probe: Probe, *, places: Count = 50, finest: Positive = 7.0, widths: Count = 3) -> Floats:
     """AISE for a detection: spots around its box, weighed by what they keep and hide of it.
 
